@@ -1,0 +1,1 @@
+"""From files on disk to clean documents, with an account of everything removed or changed."""

@@ -1,0 +1,1 @@
+"""Sampling and the loop that turns a decoder into text."""

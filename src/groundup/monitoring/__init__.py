@@ -1,0 +1,1 @@
+"""What a served release does: metrics, the request log, drift."""

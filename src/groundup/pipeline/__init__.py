@@ -1,0 +1,1 @@
+"""Steps, content-addressed artifacts, the plan and the report."""

@@ -1,0 +1,162 @@
+"""The one typed configuration of a run: every choice, with its unit; what is left at None the plan fills in.
+
+A recipe comes from flags or from a YAML file (`groundup run --recipe recipe.yaml`). Unknown keys are refused with the
+nearest known one. Fields under `execution` never enter the identity of a step: they say where and how, not what.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from groundup.errors import RecipeError
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusChoices(Section):
+    take_bytes: Count | None = None  # bytes of source files to take; whole groups, by the rule in corpus/sources.py
+    held_out_share: Share = 0.02  # of the corpus' bytes, by near-duplicate cluster
+    held_out_package_share: Share = 0.02  # of the corpus' bytes, by whole packages or top folders
+
+
+class TokenizerChoices(Section):
+    vocab_size: Annotated[int, Field(ge=300, le=65_536)] | None = None
+    sample_bytes: Count = 16_000_000  # of the training split; a BPE's merges hardly change beyond a few megabytes
+
+
+class DecoderChoices(Section):
+    tokens: Count | None = None  # target tokens to train on
+    width: Count | None = None
+    layers: Count | None = None
+    context_length: Count | None = None
+    batch_tokens: Count | None = None
+    train: bool = True
+
+
+class EncoderChoices(Section):
+    pairs: Count | None = None  # (query, passage) pairs seen in contrastive training
+    masked_tokens: Count | None = None  # target tokens of the masked stage before it
+    width: Count | None = None
+    layers: Count | None = None
+    train: bool = True
+
+
+class EvaluationChoices(Section):
+    held_out_bytes: Count | None = None  # scored by every candidate and baseline, for each column
+    queries: Count = 200  # known-item queries for search, and questions for answers
+    unanswerable: Count = 100
+    distractors: Count | None = None  # training chunks added to the held-out ones in the evaluation collection
+    judgements: tuple[Path, ...] = ()  # BEIR folders
+
+
+class IndexChoices(Section):
+    embed_chunks: Annotated[int, Field(ge=0)] | None = None  # chunks embedded by `run`; `serve` goes on with the rest
+    systems: tuple[Literal["tfidf", "bm25", "dense", "hybrid"], ...] = ("tfidf", "bm25", "dense", "hybrid")
+
+
+class Recipe(Section):
+    """Every choice of a run. `identity()` is what its artifacts depend on."""
+
+    sources: tuple[Path, ...] = ()  # empty: the Python source on this machine that groundup itself stands on
+    minutes: Annotated[float, Field(gt=0, le=100_000)] = 10  # of wall clock for the whole run
+    base: str | None = None  # Hugging Face folder, GGUF file, or a packaged name ("smollm2")
+    encoder: str | None = None  # sentence-transformers folder, or a packaged name ("minilm")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    retrain_share: Share = 0.2  # of the corpus' bytes changed since the models' snapshot that sets off training
+    corpus: CorpusChoices = CorpusChoices()
+    tokenizer: TokenizerChoices = TokenizerChoices()
+    decoder: DecoderChoices = DecoderChoices()
+    sentence_encoder: EncoderChoices = EncoderChoices()
+    evaluation: EvaluationChoices = EvaluationChoices()
+    index: IndexChoices = IndexChoices()
+
+    def identity(self) -> dict[str, Any]:
+        """The recipe as plain data, for the key of the plan and the name of the run."""
+        return self.model_dump(mode="json")
+
+
+def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
+    """The recipe in a YAML file with flags laid over it; flags that are None say nothing.
+
+    Raises RecipeError with file and line, what is wrong and the mend.
+    """
+    values: dict[str, Any] = {}
+    lines: dict[tuple[str, ...], int] = {}
+    if path is not None:
+        values, lines = _read_yaml(path)
+    for dotted, value in overrides.items():
+        if value is None or value == () or value == []:
+            continue
+        target = values
+        *sections, name = dotted.split(".")
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[name] = value
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, path, lines) from None
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"can't be read ({error})", place=str(path), mend="Name a YAML file in UTF-8.") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"is not YAML ({error})", place=str(path), mend="Mend the line it names.") from None
+    if values is None:
+        return {}, {}
+    if not isinstance(values, dict):
+        raise RecipeError(
+            "is not a mapping of choices", place=str(path), mend="Write lines such as `minutes: 20`."
+        )
+    lines: dict[tuple[str, ...], int] = {}
+
+    def walk(at: yaml.Node, trail: tuple[str, ...]) -> None:
+        if isinstance(at, yaml.MappingNode):
+            for key, value in at.value:
+                lines[(*trail, str(key.value))] = key.start_mark.line + 1
+                walk(value, (*trail, str(key.value)))
+
+    if node is not None:
+        walk(node, ())
+    return values, lines
+
+
+def _explain(error: ValidationError, path: Path | None, lines: dict[tuple[str, ...], int]) -> RecipeError:
+    first = error.errors()[0]
+    trail = tuple(str(part) for part in first["loc"])
+    line = lines.get(trail)
+    place = f"{path}:{line}" if path is not None and line is not None else ".".join(trail)
+    name = ".".join(trail)
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(trail[:-1])
+        near = difflib.get_close_matches(trail[-1], known, n=1)
+        mend = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
+        return RecipeError(f"there is no choice called `{name}`", place=place, mend=mend)
+    wrong = f"{name} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    return RecipeError(wrong, place=place, mend=f"Change `{name}`, or leave it out for the default.")
+
+
+def _fields_at(trail: tuple[str, ...]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for part in trail:
+        annotation = model.model_fields[part].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""Releases and the champion that serves."""

@@ -1,0 +1,1 @@
+"""Chunks, sparse and dense search, fusion, the index, answers with citations."""

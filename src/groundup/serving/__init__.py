@@ -1,0 +1,1 @@
+"""The HTTP surface: the OpenAI API, search, answers, and the page."""
