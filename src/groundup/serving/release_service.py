@@ -1,0 +1,232 @@
+"""The service over a release: its generators, its encoders and the index, all plain parts put in by the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from groundup.errors import RequestError
+from groundup.generation.chat import encode_chat
+from groundup.generation.generator import Generator
+from groundup.generation.sampling import Sampling
+from groundup.serving.prompt import chat_messages, completion_prompt
+from groundup.serving.results import Coverage, Embeddings, Extract, Found, Generation, ServedModel, Status
+from groundup.serving.service import Cancelled, EmbeddingKind
+
+CHAMPION = "champion"  # the name that stands for whichever model serves
+
+
+class SearchIndex(Protocol):
+    """What serving needs of an index. Called from many threads at once."""
+
+    @property
+    def systems(self) -> Sequence[str]:
+        """Names that `search` takes, "best" among them."""
+        ...
+
+    @property
+    def best_system(self) -> str: ...
+
+    def search(self, query: str, k: int, system: str) -> list[Found]: ...
+
+    def answer(self, question: str, k: int) -> Extract: ...
+
+    def coverage(self) -> Coverage: ...
+
+    def documents(self) -> int: ...
+
+
+class ServedEncoder(Protocol):
+    """The public face of a sentence encoder."""
+
+    dim: int
+    max_tokens: int
+
+    def encode(
+        self, texts: Sequence[str], *, kind: Literal["query", "document"] = "document"
+    ) -> npt.NDArray[np.float32]: ...
+
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]: ...
+
+
+@dataclass(frozen=True)
+class ReleaseService:
+    """Implements `Service`. champion: the generator that completes by default, or None if none serves.
+
+    licenses, notes: by model name, for /v1/models. verdicts, warnings: the evaluation's sentences, for the page.
+    describe: counts a query for the drift figure (`monitoring.drift`); None keeps nothing of it.
+    """
+
+    release: str
+    generators: Mapping[str, Generator]
+    champion: str | None
+    encoders: Mapping[str, ServedEncoder] = field(default_factory=dict)
+    best_encoder: str | None = None
+    index: SearchIndex | None = None
+    created: int = 0
+    licenses: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    verdicts: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    describe: Callable[[str, Sequence[Found]], Mapping[str, object]] | None = None
+
+    def __post_init__(self) -> None:
+        assert self.champion is None or self.champion in self.generators, self.champion
+        assert self.best_encoder is None or self.best_encoder in self.encoders, self.best_encoder
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    @property
+    def chat_model(self) -> str | None:
+        """The champion if it can chat, else the first model that can."""
+        able = [name for name, generator in self.generators.items() if generator.chat_template is not None]
+        return self.champion if self.champion in able else next(iter(able), None)
+
+    def models(self) -> list[ServedModel]:
+        served = [
+            ServedModel(
+                name,
+                "completion" if generator.chat_template is None else "chat",
+                generator.context_length,
+                self.created,
+                serves=name == self.champion,
+                license=self.licenses.get(name, ""),
+                note=self.notes.get(name, ""),
+            )
+            for name, generator in self.generators.items()
+        ]
+        served += [
+            ServedModel(
+                name,
+                "embedding",
+                encoder.max_tokens,
+                self.created,
+                serves=name == self.best_encoder,
+                dimension=encoder.dim,
+                license=self.licenses.get(name, ""),
+                note=self.notes.get(name, ""),
+            )
+            for name, encoder in self.encoders.items()
+        ]
+        return sorted(served, key=lambda model: (model.kind == "embedding", not model.serves, model.id))
+
+    def status(self) -> Status:
+        index = self.index
+        return Status(
+            self.release,
+            self.champion,
+            self.chat_model,
+            Coverage(0, 0) if index is None else index.coverage(),
+            [] if index is None else list(index.systems),
+            "" if index is None else index.best_system,
+            0 if index is None else index.documents(),
+            list(self.verdicts),
+            list(self.warnings),
+        )
+
+    def waiting(self) -> int:
+        return sum(turns.waiting for turns in {generator.turns for generator in self.generators.values()})
+
+    # -- text ----------------------------------------------------------------------------------------------------
+
+    def complete(
+        self, model: str, prompt: str | list[int], sampling: Sampling, cancelled: Cancelled, *, truncate: bool
+    ) -> Generation:
+        name = self._generator_name(model, self.champion)
+        generator = self.generators[name]
+        ids = generator.encode_prompt(prompt) if isinstance(prompt, str) else prompt
+        return _generation(name, generator, ids, sampling, cancelled, truncate=truncate, param="prompt")
+
+    def chat(
+        self, model: str, messages: Sequence[Mapping[str, str]], sampling: Sampling, cancelled: Cancelled
+    ) -> Generation:
+        # "champion" means the best that can chat; a model asked for by name that can't is refused by encode_chat.
+        name = self._generator_name(model, self.chat_model or self.champion)
+        generator = self.generators[name]
+        ids = encode_chat(generator.tokenizer, generator.chat_template, messages)
+        return _generation(name, generator, ids, sampling, cancelled, truncate=False, param="messages")
+
+    def generated_answer(
+        self, model: str, question: str, extract: Extract, sampling: Sampling, cancelled: Cancelled
+    ) -> Generation | None:
+        if model == CHAMPION and not self.generators:
+            return None
+        name = self._generator_name(model, self.chat_model or self.champion)
+        generator = self.generators[name]
+        if generator.chat_template is not None:
+            ids = encode_chat(generator.tokenizer, generator.chat_template, chat_messages(question, extract))
+        else:
+            ids = generator.encode_prompt(completion_prompt(question, extract))
+        return _generation(name, generator, ids, sampling, cancelled, truncate=True, param="question")
+
+    # -- vectors and passages ------------------------------------------------------------------------------------
+
+    def embed(self, model: str, texts: Sequence[str], kind: EmbeddingKind, *, truncate: bool) -> Embeddings:
+        name = self.best_encoder if model == CHAMPION else model
+        if name is None or name not in self.encoders:
+            raise _unknown_model(model, list(self.encoders), "an encoder")
+        encoder = self.encoders[name]
+        counts = [int(count) for count in encoder.count_tokens(texts)]
+        # Encoders count after cutting: a text that fills all they read may have lost its end.
+        long = [at for at, count in enumerate(counts) if count >= encoder.max_tokens]
+        if long and not truncate:
+            wrong = f"text {long[0]} fills the {encoder.max_tokens:,} tokens that {name} reads, so its end may be lost"
+            mend = "Send shorter texts, or truncate: true to have them cut."
+            raise RequestError(wrong, mend=mend, param="input")
+        read = sum(min(count, encoder.max_tokens) for count in counts)
+        return Embeddings(name, encoder.encode(list(texts), kind=kind), read, long)
+
+    def search(self, query: str, k: int, system: str) -> list[Found]:
+        index = self._index()
+        if system not in index.systems:
+            raise RequestError(
+                f"there is no search system {system!r:.60}", mend=f"Send one of {', '.join(index.systems)}.",
+                param="system",
+            )  # fmt: skip
+        return index.search(query, k, system)
+
+    def extract(self, question: str, k: int) -> Extract:
+        return self._index().answer(question, k)
+
+    def describe_query(self, query: str, found: Sequence[Found]) -> Mapping[str, object]:
+        return {} if self.describe is None else self.describe(query, found)
+
+    def _index(self) -> SearchIndex:
+        if self.index is None:
+            raise RequestError("this release has no index", mend="Run `groundup run` to build one.", status=503)
+        return self.index
+
+    def _generator_name(self, model: str, default: str | None) -> str:
+        name = default if model == CHAMPION else model
+        if name is None or name not in self.generators:
+            raise _unknown_model(model, list(self.generators), "a language model")
+        return name
+
+
+def _generation(
+    name: str,
+    generator: Generator,
+    ids: Sequence[int],
+    sampling: Sampling,
+    cancelled: Cancelled,
+    *,
+    truncate: bool,
+    param: str,
+) -> Generation:
+    fit = generator.fit(ids, sampling, truncate=truncate, param=param)
+    pieces = generator.stream_fit(fit, sampling, cancelled=cancelled)
+    token_bytes = generator.tokenizer.token_bytes
+    return Generation(name, len(fit.prompt), fit.dropped, pieces, token_bytes.__getitem__, generator.ends.__contains__)
+
+
+def _unknown_model(model: str, known: Sequence[str], kind: str) -> RequestError:
+    if model == CHAMPION:
+        return RequestError(
+            f"this release has no {kind.split(' ', 1)[1]}", mend="Run with one.", param="model", status=404
+        )
+    mend = f"Serving: {', '.join(known)}." if known else f"This release has no {kind.split(' ', 1)[1]}."
+    return RequestError(f"{model!r:.80} is not {kind} that serves here", mend=mend, param="model", status=404)

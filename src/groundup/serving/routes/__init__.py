@@ -1,0 +1,1 @@
+"""One small file per surface: models, completions, chat, embeddings, search, ask, health, page."""

@@ -1,0 +1,52 @@
+"""What the HTTP surface needs of a release and an index. `ReleaseService` is the implementation; tests bring others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from groundup.generation.sampling import Sampling
+from groundup.serving.results import Embeddings, Extract, Found, Generation, ServedModel, Status
+
+Cancelled = Callable[[], bool]  # true once nobody waits for the answer
+EmbeddingKind = Literal["query", "document"]
+
+
+class Service(Protocol):
+    """Every method may be slow, is called in a worker thread, and raises RequestError for what a client can mend."""
+
+    def models(self) -> list[ServedModel]: ...
+
+    def status(self) -> Status: ...
+
+    def waiting(self) -> int:
+        """Generations that wait for their turn. Quick: called on every scrape."""
+        ...
+
+    def complete(
+        self, model: str, prompt: str | list[int], sampling: Sampling, cancelled: Cancelled, *, truncate: bool
+    ) -> Generation:
+        """Continues a text. truncate: a prompt longer than the context loses its beginning instead of being refused."""
+        ...
+
+    def chat(
+        self, model: str, messages: Sequence[Mapping[str, str]], sampling: Sampling, cancelled: Cancelled
+    ) -> Generation: ...
+
+    def embed(self, model: str, texts: Sequence[str], kind: EmbeddingKind, *, truncate: bool) -> Embeddings: ...
+
+    def search(self, query: str, k: int, system: str) -> list[Found]: ...
+
+    def extract(self, question: str, k: int) -> Extract:
+        """Sentences of the corpus that answer the question, with their passages."""
+        ...
+
+    def generated_answer(
+        self, model: str, question: str, extract: Extract, sampling: Sampling, cancelled: Cancelled
+    ) -> Generation | None:
+        """An answer in the model's own words from the same passages; None if it is left to choose and none serves."""
+        ...
+
+    def describe_query(self, query: str, found: Sequence[Found]) -> Mapping[str, object]:
+        """What the request log keeps of a query for the drift figure: counts, never its words."""
+        ...

@@ -1,0 +1,226 @@
+"""What a run leaves to read: the summary as data, the last lines on a terminal, the report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.corpus.funnel import Funnel
+from groundup.errors import GroundupError
+from groundup.evaluation import plain_data
+from groundup.evaluation.verdict import Table, render_text
+from groundup.machine import Machine
+from groundup.pipeline.steps import StepPlan, StepRecord
+from groundup.pipeline.store import Artifact
+from groundup.pipeline.summary import (
+    Choice,
+    Coverage,
+    CurvePoint,
+    Failure,
+    Flow,
+    FunnelRow,
+    RunSummary,
+    Sample,
+    Staleness,
+    Step,
+)
+from groundup.progress import duration
+from groundup.stages.language import SCRATCH
+from groundup.stages.plan import Plan
+
+VERDICTS = (
+    ("verdict-language", "table.json"),
+    ("verdict-search", "search.json"),
+    ("verdict-search", "answers.json"),
+)
+WIDTH = 110  # columns of the last lines on a terminal
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `groundup run` did. `failure`: what went wrong, with its traceback. `stopped`: where Ctrl-C ended it."""
+
+    summary: RunSummary
+    report: Path
+    failure: BaseException | None = None
+    stopped: str = ""
+    champion: str | None = None
+    promotion: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.failure is not None or bool(self.stopped)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**json.loads(self.summary.to_json()), "report": str(self.report)}
+
+    def text(self) -> str:
+        summary = self.summary
+        parts = [render_text(table, WIDTH) for table in summary.verdicts]
+        made = []
+        states = [step.state for step in summary.steps]
+        if states and all(state == "cached" for state in states):
+            made.append(f"cached   everything: {len(states)} steps and the index are as the last run left them")
+        if summary.release:
+            made.append(f"made     release {summary.release}" + (f" ({self.promotion})" if self.promotion else ""))
+            if self.champion is not None:
+                made.append(f"serves   {self.champion} completes; search and answers as the tables above say")
+        if summary.documents_out is not None:
+            made.append(
+                f"corpus   {summary.documents_out:,} documents, {(summary.bytes_out or 0) / 1e6:.1f} MB of text, "
+                f"from {summary.documents_in or 0:,} files of {(summary.bytes_in or 0) / 1e6:.1f} MB"
+            )
+        if summary.coverage is not None:
+            covered = f"dense covers {summary.coverage.dense:,} of {summary.coverage.chunks:,} chunks"
+            rest = "; `groundup serve` goes on with the rest" if summary.coverage.dense < summary.coverage.chunks else ""
+            made.append(f"index    {summary.coverage.chunks:,} chunks; {covered}{rest}")
+        if summary.stale is not None and summary.stale.files_changed:
+            made.append(
+                f"stale    the models have not seen {summary.stale.share_of_bytes:.1%} of the corpus "
+                f"({summary.stale.files_changed:,} files changed since); `groundup run --retrain` trains on it"
+            )
+        peak = summary.peak_memory_bytes
+        memory = f", at most {peak / 2**30:.1f} GiB" if peak else ""
+        made.append(f"took     {duration(summary.seconds)}{memory}")
+        made.append(f"report   {self.report}")
+        made += [f"{'next' if number == 0 else '':8} {command}" for number, command in enumerate(summary.next)]
+        return "\n".join([*parts, *made])
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What `groundup plan` says."""
+
+    choices: Sequence[Choice]
+    steps: Sequence[StepPlan]
+    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "choices": [vars(choice) for choice in self.choices],
+            "steps": [{"name": step.name, "state": step.state, "reason": step.reason} for step in self.steps],
+            "notes": list(self.notes),
+        }
+
+    def text(self) -> str:
+        lines = ["What would be chosen, and why", ""]
+        width = max((len(choice.choice) for choice in self.choices), default=0)
+        values = max((len(choice.value) for choice in self.choices), default=0)
+        lines += [f"  {c.choice:{width}}  {c.value:>{values}}  {c.reason}" for c in self.choices]
+        lines += ["", "What each step would do", ""]
+        names = max((len(step.name) for step in self.steps), default=0)
+        lines += [f"  {step.name:{names}}  {step.state:7}  {step.reason}".rstrip() for step in self.steps]
+        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+
+
+def summarise(
+    *,
+    command: Sequence[str],
+    started: str,
+    seconds: float,
+    plan: Plan | None,
+    records: Sequence[StepRecord],
+    artifacts: Mapping[str, Artifact],
+    measured: Machine,
+    store: Path,
+    release: str,
+    coverage: Coverage | None,
+    stale: Staleness | None,
+    failure: BaseException | None,
+    failed_step: str,
+    next_commands: Sequence[str],
+) -> RunSummary:
+    """Everything that is known, from what is there; what was not reached is left empty and the report says so."""
+    corpus = artifacts["corpus"] if "corpus" in artifacts else None
+    split = artifacts["split"] if "split" in artifacts else None
+    facts: Mapping[str, Any] = corpus.metrics if corpus is not None else {}
+    flow = []
+    if corpus is not None:
+        flow = [
+            Flow("files", facts["files_in"], facts["bytes_in"]),
+            Flow("documents after cleaning and filters", facts["documents_read"], facts["bytes_read"]),
+            Flow("documents after deduplication", facts["documents_out"], facts["bytes_out"]),
+        ]
+    if split is not None:
+        flow.append(Flow("trained on", split.metrics["train_documents"], split.metrics["train_bytes"]))
+    return RunSummary(
+        command=shlex.join(command),
+        started=started,
+        seconds=seconds,
+        verdicts=[
+            plain_data.from_json(Table, artifacts[step].file(name).read_text(encoding="utf-8"))
+            for step, name in VERDICTS
+            if step in artifacts
+        ],
+        warnings=[note for artifact in artifacts.values() for note in artifact.manifest.get("notes", ())],
+        documents_in=facts.get("files_in"),
+        bytes_in=facts.get("bytes_in"),
+        documents_out=facts.get("documents_out"),
+        bytes_out=facts.get("bytes_out"),
+        flow=flow,
+        funnel=_funnel(corpus),
+        plan=list(plan.choices) if plan is not None else [],
+        steps=[_step(record) for record in records],
+        curves=_curves(artifacts),
+        samples=[Sample(**sample) for sample in artifacts["samples"].read_json("samples.json")]
+        if "samples" in artifacts
+        else [],
+        coverage=coverage,
+        stale=stale,
+        machine=measured,
+        release=release,
+        store=str(store),
+        next=list(next_commands),
+        failure=_failure(failure, failed_step),
+    )
+
+
+def _failure(failure: BaseException | None, step: str) -> Failure | None:
+    if failure is None:
+        return None
+    if isinstance(failure, GroundupError):
+        place = f"{failure.place}: " if failure.place else ""
+        return Failure(step, f"{place}{failure.wrong}", failure.mend)
+    return Failure(step, str(failure) or type(failure).__name__)
+
+
+def _step(record: StepRecord) -> Step:
+    states = {"blocked": "waiting", "interrupted": "failed"}
+    return Step(
+        record.name,
+        states.get(record.state, record.state),
+        record.error or record.reason,
+        record.seconds,
+        record.peak_bytes or None,
+    )
+
+
+def _funnel(corpus: Artifact | None) -> list[FunnelRow]:
+    if corpus is None:
+        return []
+    rows = Funnel.read(corpus.file("funnel.parquet")).summary()
+    return [FunnelRow(**{name: getattr(row, name) for name in FunnelRow.__dataclass_fields__}) for row in rows]
+
+
+def _curves(artifacts: Mapping[str, Artifact]) -> dict[str, list[CurvePoint]]:
+    """The decoder's curve in bits per byte. The loss is nats per token: bytes per token turn one into the other."""
+    if "decoder" not in artifacts or "tokens" not in artifacts:
+        return {}
+    bytes_per_token = artifacts["tokens"].metrics["train"]["bytes_per_token"]
+    points = []
+    for point in artifacts["decoder"].read_json("curve.json"):
+        loss = point.get("loss")
+        points.append(
+            CurvePoint(
+                int(point["tokens"]),
+                None if loss is None else loss / 0.6931471805599453 / bytes_per_token,
+                point.get("held_out_bits_per_byte"),
+                point.get("gradient_norm"),
+                point.get("seconds"),
+            )
+        )
+    return {SCRATCH: points}

@@ -1,0 +1,131 @@
+"""Known-item questions and judged sets → which search system serves, and how good the answers are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from groundup.corpus.document import Document
+from groundup.pipeline.files import write_json
+from groundup.pipeline.steps import Context, Step
+from groundup.stages.encoder import NAME
+from groundup.stages.split import of_split
+
+if TYPE_CHECKING:
+    from groundup.interop.encoders import SentenceEncoder
+
+CORPUS = "your corpus"  # the name of the corpus' own questions in the table
+
+
+def step(
+    *,
+    seed: int,
+    queries: int,
+    unanswerable: int,
+    searched_bytes: int,
+    distractors: int,
+    judgements: Mapping[str, str],
+    brought: str | None,
+    trained: bool,
+) -> Step:
+    """judgements: folder → digest of its files. brought: digest of the brought encoder. trained: whether one is made here."""
+    inputs = {"corpus": "corpus", "split": "split"}
+    if trained:
+        inputs["encoder"] = "encoder"
+    return Step(
+        "verdict-search",
+        run,
+        identity={
+            "seed": seed,
+            "queries": queries,
+            "unanswerable": unanswerable,
+            "searched_bytes": searched_bytes,
+            "distractors": distractors,
+            "judgements": dict(judgements),
+            "brought": brought,
+        },
+        inputs=inputs,
+        code=("groundup.evaluation", "groundup.retrieval", "groundup.nn", "groundup.interop", "groundup.stages.search"),
+        disk_bytes=1 << 29,
+    )
+
+
+def run(context: Context) -> None:
+    from groundup.evaluation.answers import evaluate_answers
+    from groundup.evaluation.beir import read_beir
+    from groundup.evaluation.known_items import known_items
+    from groundup.evaluation.plain_data import to_json
+    from groundup.evaluation.search_verdict import index_collection, search_verdict
+
+    config: Mapping[str, Any] = context.config
+    corpus, split = context.inputs["corpus"], context.inputs["split"]
+    held_out = some_of(
+        [*of_split(corpus, split, "held_out"), *of_split(corpus, split, "package")],
+        config["searched_bytes"],
+        config["seed"],
+    )
+    own = known_items(
+        held_out,
+        of_split(corpus, split, "train"),
+        seed=config["seed"],
+        queries=2 * (config["queries"] + config["unanswerable"]),
+        distractor_chunks=config["distractors"],
+        clusters=corpus.read_json("clusters.json"),
+        name=CORPUS,
+    )
+    collections = [own, *(read_beir(Path(folder)) for folder in config["judgements"])]
+    encoders = load_encoders(context)
+    indexed = [
+        (collection, index_collection(collection, context.scratch / f"index-{number}", encoders, context.progress))
+        for number, collection in enumerate(collections)
+    ]
+    verdict = search_verdict(indexed, encoders, seed=config["seed"], progress=context.progress)
+    serving = next((encoder for encoder in encoders if verdict.best.endswith(f":{encoder.name}")), None)
+    answers = evaluate_answers(
+        own,
+        indexed[0][1],
+        seed=config["seed"],
+        system=verdict.best,
+        encoder=serving,
+        answerable=config["queries"],
+        unanswerable=config["unanswerable"],
+    )
+    (context.work / "search.json").write_text(to_json(verdict.table), encoding="utf-8")
+    (context.work / "answers.json").write_text(to_json(answers.table), encoding="utf-8")
+    write_json(context.work / "questions.json", sorted(own.queries.values()))  # the drift figure's reference
+    write_json(
+        context.work / "policy.json",
+        {
+            "system": verdict.best,
+            "encoder": None if serving is None else serving.name,
+            "threshold": answers.policy.threshold,
+        },
+    )
+    context.metrics |= {"questions": len(own.queries), "system": verdict.best, "collections": [c.note for c in collections]}
+
+
+def some_of(documents: Sequence[Document], total_bytes: int, seed: int) -> list[Document]:
+    """Whole documents in the order of a hash of their ids, while they fit."""
+    taken = []
+    left = total_bytes
+    for document in sorted(documents, key=lambda d: hashlib.sha256(f"{seed}\0{d.id}".encode()).digest()):
+        if len(document.text) <= left:
+            taken.append(document)
+            left -= len(document.text)
+    return taken
+
+
+def load_encoders(context: Context) -> list[SentenceEncoder]:
+    """The encoder trained here and the one brought, as far as there are any."""
+    from groundup.interop.encoders import load_encoder
+    from groundup.machine import use_threads
+
+    use_threads()
+    found = []
+    if "encoder" in context.inputs:
+        found.append(load_encoder(context.inputs["encoder"].path / NAME))
+    if context.execution.encoder is not None:
+        found.append(load_encoder(context.execution.encoder))
+    return found

@@ -1,0 +1,59 @@
+"""A release, served; and what was served, summed up."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from groundup.monitoring.summary import Summary
+from groundup.pipeline.store import Store
+from groundup.registry import champion
+from groundup.stages.stores import drift_reference, request_log
+
+
+def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -> None:
+    """Serves the champion until it is told to stop. Raises ReleaseError without a release, RecipeError for an address."""
+    import typer
+
+    from groundup.monitoring.request_log import RequestLog
+    from groundup.serving.app import create_app
+    from groundup.serving.server import serve
+    from groundup.stages.loaded import load
+
+    store = Store(root)
+    typer.echo("Loading the champion …", err=True)
+    loaded = load(root, generators=True)
+    notes = RequestLog(request_log(store)) if log else None
+    app = create_app(loaded.service, log=notes, hosts=() if host in ("127.0.0.1", "::1", "localhost") else (host,))
+    stop = threading.Event()
+    worker = threading.Thread(
+        target=loaded.index.embed_on, args=(stop, lambda: loaded.service.waiting() > 0), daemon=True, name="embed"
+    )
+
+    def ready(url: str) -> None:
+        status = loaded.service.status()
+        typer.echo(f"Serving release {loaded.release.id} at {url}  (Ctrl-C ends)", err=True)
+        typer.echo(f"  page {url}/   OpenAI API {url}/v1   search {url}/search?q=…   metrics {url}/metrics", err=True)
+        typer.echo(f"  completes: {status.champion or '–'}   chats: {status.chat_model or '–'}", err=True)
+        typer.echo(f"  search: {status.best_system}, {status.coverage.sentence}", err=True)
+        if embed:
+            worker.start()
+
+    try:
+        serve(app, host, port, ready=ready)
+    finally:
+        stop.set()
+        if notes is not None:
+            notes.close()
+
+
+def monitor_requests(root: Path) -> Summary:
+    """Requests, latencies, tokens and drift, from the log of what was served. Raises ReleaseError without a release."""
+    from groundup.monitoring.drift import Reference
+    from groundup.monitoring.request_log import read_log
+    from groundup.monitoring.summary import summarise
+
+    store = Store(root)
+    path = drift_reference(store, champion.require(store).policies["index"])
+    reference = Reference.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    return summarise(read_log(request_log(store)), reference)

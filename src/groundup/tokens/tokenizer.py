@@ -1,0 +1,292 @@
+"""One class for every tokenizer: those trained here and those that come with a brought model.
+
+It wraps a `tokenizers.Tokenizer` of the byte-level BPE kind and adds what scoring needs: the bytes of every token, what
+a text loses in encoding, and a digest. Text is never read for special tokens unless asked: a document that spells
+"<|endoftext|>" is a document about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+
+from groundup.errors import ModelError
+from groundup.tokens.bytelevel import pre_tokenizer, token_to_bytes
+
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+OURS_FILE = "groundup_tokenizer.json"  # separator and ends: Hugging Face has no field for the first
+
+ENDS = ("<|endoftext|>", "<|im_end|>")
+Int32 = npt.NDArray[np.int32]
+
+
+class Tokenizer:
+    """Byte-level BPE between text and token ids.
+
+    backend: tokenizer of the `tokenizers` library; its post-processor is never used.
+    separator_id: what stands before a document; None if the model has nothing of the kind.
+    eos_ids: ids at which a text ends in generation.
+    """
+
+    def __init__(
+        self, backend: tokenizers.Tokenizer, *, separator_id: int | None = None, eos_ids: Sequence[int] = ()
+    ) -> None:
+        self._json: str = backend.to_str()
+        self._plain = tokenizers.Tokenizer.from_str(self._json)
+        self._plain.encode_special_tokens = True  # special tokens in a text are ordinary text
+        self._plain.no_padding()
+        self._plain.no_truncation()
+        vocabulary = self._plain.get_vocab(with_added_tokens=True)
+        if not vocabulary:
+            raise ModelError("the tokenizer has no tokens", mend="Train it on some text first", place=TOKENIZER_FILE)
+        added = self._plain.get_added_tokens_decoder()
+        self.special: dict[str, int] = {
+            token.content: number for number, token in sorted(added.items()) if token.special
+        }
+        self.vocab_size: int = max(vocabulary.values()) + 1
+        self.token_bytes: list[bytes] = [b""] * self.vocab_size
+        for token, number in vocabulary.items():
+            if number not in added:
+                self.token_bytes[number] = token_to_bytes(token)
+            elif not added[number].special:
+                self.token_bytes[number] = token.encode("utf-8")
+        self.separator_id = separator_id
+        self.eos_ids: list[int] = list(eos_ids)
+        for number in [*self.eos_ids, *([] if separator_id is None else [separator_id])]:
+            if not 0 <= number < self.vocab_size:
+                raise ModelError(
+                    f"token {number} is named as a separator or an end, but the vocabulary has {self.vocab_size}",
+                    mend="Take the tokenizer that belongs to the model",
+                    place=TOKENIZER_FILE,
+                )
+
+    # -- text → ids ----------------------------------------------------------------------------------------------
+
+    def encode(self, text: str, *, specials: bool = False) -> list[int]:
+        """Token ids of a text, nothing added. specials=True: special tokens spelled in it count (chat templates only).
+
+        A lone surrogate, which no UTF-8 file can hold, is read as "?".
+        """
+        backend = self._with_specials if specials else self._plain
+        return list(backend.encode(_utf8(text), add_special_tokens=False).ids)
+
+    def encode_many(self, texts: Sequence[str]) -> list[Int32]:
+        """As `encode`, for many texts at once: through gigatoken where its ids are the same on a sample."""
+        flat, counts = self._encoder.encode(texts)
+        return np.split(flat, np.cumsum(counts)[:-1]) if len(counts) else []
+
+    # -- ids → text ----------------------------------------------------------------------------------------------
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Bytes of the tokens in a row. Special tokens have none; an id outside the vocabulary raises IndexError."""
+        return b"".join(self.token_bytes[number] for number in ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of the tokens; bytes that are no UTF-8 (a token may end inside a character) become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    # -- what an encoding loses ----------------------------------------------------------------------------------
+
+    @cached_property
+    def token_lengths(self) -> npt.NDArray[np.int64]:
+        """(V,) bytes of each token."""
+        return np.array([len(token) for token in self.token_bytes], dtype=np.int64)
+
+    def missing_bytes(self, text: str) -> int:
+        """UTF-8 bytes of the text that its encoding loses because the vocabulary has no token for them.
+
+        Exact: bytes of the text less bytes of its tokens. A text without any of the vocabulary's absent bytes (every
+        text for ours, nearly every one for SmolLM2) is known to lose none without being encoded.
+        """
+        raw = _utf8(text).encode("utf-8")
+        if self._lossless and not raw.translate(None, self._present):
+            return 0
+        return max(0, len(raw) - int(self.token_lengths[self.encode(text)].sum()))
+
+    @cached_property
+    def _present(self) -> bytes:
+        """Byte values with a token of their own. Only of these is it certain that no context loses them."""
+        return bytes(sorted({token[0] for token in self.token_bytes if len(token) == 1}))
+
+    @cached_property
+    def _lossless(self) -> bool:
+        """Nothing but an absent byte loses anything: no normalizer, no space put in front."""
+        return json.loads(self._json).get("normalizer") is None
+
+    # -- identity and files --------------------------------------------------------------------------------------
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over what decides the ids, independent of how the file is laid out."""
+        state = json.loads(self._json)
+        state.pop("post_processor", None)
+        content = {"tokenizer": state, "separator_id": self.separator_id, "eos_ids": self.eos_ids}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write the files that transformers' AutoTokenizer and `load` read. The same tokenizer gives the same bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        config: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
+            "additional_special_tokens": list(self.special),
+        }
+        name_of = {number: name for name, number in self.special.items()}
+        if self.eos_ids and self.eos_ids[0] in name_of:
+            config["eos_token"] = name_of[self.eos_ids[0]]
+        named = (("pad_token", "<|pad|>"), ("mask_token", "<|mask|>"))
+        config |= {field: token for field, token in named if token in self.special}
+        ours = {"separator_id": self.separator_id, "eos_ids": self.eos_ids}
+        _write(folder / TOKENIZER_FILE, self._json)
+        _write(folder / CONFIG_FILE, json.dumps(config, indent=1))
+        _write(folder / OURS_FILE, json.dumps(ours))
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Read what `save` wrote, or the tokenizer of a Hugging Face folder (byte-level BPE). Raises ModelError."""
+        path = folder / TOKENIZER_FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+            state = json.loads(text)
+            _check_kind(state, path)
+            backend = tokenizers.Tokenizer.from_str(text)
+        except FileNotFoundError as error:
+            mend = "Name a folder with a tokenizer.json"
+            raise ModelError("there is no such file", mend=mend, place=str(path)) from error
+        except ModelError:
+            raise
+        except Exception as error:  # the library raises bare Exception for what it can't read
+            raise ModelError(
+                f"it can't be read as a tokenizer ({str(error)[:200]})", mend="Fetch the file again", place=str(path)
+            ) from error
+        ours = _read_json(folder / OURS_FILE)
+        if ours:
+            return cls(backend, separator_id=ours.get("separator_id"), eos_ids=ours.get("eos_ids", []))
+        separator, ends = _brought_ends(folder, backend)
+        return cls(backend, separator_id=separator, eos_ids=ends)
+
+    @classmethod
+    def from_parts(
+        cls,
+        tokens: Sequence[str],
+        merges: Sequence[str],
+        *,
+        pre: str,
+        special_ids: Iterable[int],
+        separator_id: int | None,
+        eos_ids: Sequence[int],
+    ) -> Tokenizer:
+        """Build one from the parts a GGUF file holds ("gpt2" kind). merges: "left right". pre: `tokenizer.ggml.pre`.
+
+        Raises ModelError for a pre-tokenizer that isn't known by name: a near guess would give other ids in silence.
+        """
+        known = pre_tokenizer(pre)
+        if known is None:
+            raise ModelError(
+                f"its pre-tokenizer {pre!r} isn't known here",
+                mend="Bring the model as a Hugging Face folder with a tokenizer.json",
+                place="tokenizer.ggml.pre",
+            )
+        special = set(special_ids)
+        vocabulary = {token: number for number, token in enumerate(tokens)}
+        pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
+        try:
+            backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=pairs))
+        except Exception as error:
+            raise ModelError(
+                f"its vocabulary and merges don't agree ({str(error)[:200]})",
+                mend="Fetch the file again",
+                place="tokenizer.ggml.merges",
+            ) from error
+        backend.pre_tokenizer = known
+        backend.decoder = tokenizers.decoders.ByteLevel()
+        backend.add_special_tokens(
+            [tokenizers.AddedToken(tokens[i], special=True, normalized=False) for i in sorted(special)]
+        )
+        return cls(backend, separator_id=separator_id, eos_ids=eos_ids)
+
+    @cached_property
+    def _with_specials(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_str(self._json)
+
+    @cached_property
+    def _encoder(self) -> Any:
+        from groundup.tokens.fast import FastEncoder
+
+        return FastEncoder(self._plain, self._json)
+
+    @property
+    def encoder_name(self) -> str:
+        """Which library encodes many texts: "gigatoken" or "tokenizers"."""
+        return str(self._encoder.name)
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.vocab_size} tokens, {self.digest[:12]})"
+
+
+def _utf8(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _check_kind(state: Any, path: Path) -> None:
+    model = state.get("model", {}) if isinstance(state, dict) else {}
+    kind = model.get("type") or ("BPE" if "merges" in model else "unknown")
+    if kind != "BPE" or model.get("byte_fallback") or '"ByteLevel"' not in json.dumps(state.get("pre_tokenizer")):
+        raise ModelError(
+            f"its kind is {kind}{' with byte fallback' if model.get('byte_fallback') else ''}, not byte-level BPE",
+            mend="Bring a model whose tokenizer is byte-level BPE (Llama 3, Qwen, SmolLM, GPT-2)",
+            place=str(path),
+        )
+
+
+def _content(token: Any) -> str | None:
+    value = token.get("content") if isinstance(token, dict) else token
+    return value if isinstance(value, str) else None
+
+
+def _brought_ends(folder: Path, backend: tokenizers.Tokenizer) -> tuple[int | None, list[int]]:
+    """(separator, ends) of a Hugging Face folder: what the model begins with, else what it ends with."""
+    config, generation = _read_json(folder / "config.json"), _read_json(folder / "generation_config.json")
+    named = _read_json(folder / CONFIG_FILE)
+    ends: list[int] = []
+    for value in (generation.get("eos_token_id"), config.get("eos_token_id")):
+        ends += value if isinstance(value, list) else [] if value is None else [value]
+    bos, eos = (_content(named.get(field)) for field in ("bos_token", "eos_token"))
+    number = backend.token_to_id(eos) if eos else None
+    ends += [] if number is None else [number]
+    # What GPT-2, Qwen and SmolLM put between documents in pre-training; Llama begins each with its bos.
+    separator = backend.token_to_id("<|endoftext|>")
+    if separator is None and bos:
+        separator = backend.token_to_id(bos)
+    if separator is None and ends:
+        separator = ends[0]
+    return separator, list(dict.fromkeys(number for number in ends if number < backend.get_vocab_size()))

@@ -1,0 +1,187 @@
+"""From seconds and speed to a shape and a token count: the rule, in one place, to be replaced by a fit later.
+
+Measured on 58 MB of Python (standard library and small packages, 17.9 M tokens of a 4,096-token vocabulary), 401,408
+training tokens a run unless told otherwise, fp32 on one AVX2 core, seed 0, bits per byte of held-out files in windows
+of 256 (2026-11-24). Differences below .01 are noise; nothing above 2 M parameters was tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from groundup.nn.config import TransformerConfig, decoder_config, encoder_config
+from groundup.training.optimizers import Rates
+from groundup.training.plan import EncoderPlan, NumberFormat, TrainingPlan
+
+# Share of the speed of a 256-square product that a whole training step reaches: .46 to .51 on one core for shapes of 1
+# to 1.6 M parameters. The rest goes into attention, softmax and elementwise work; two cores share those less well.
+UTILISATION = 0.42
+# bf16 products under autocast speed up the matrices only, and convert the weights anew each step. Not measured on a
+# quiet machine: half of fp32's share is a guess on the safe side.
+UTILISATION_BF16 = 0.2
+
+# Four passes over a corpus are almost worth four times as much text (Muennighoff et al. 2023).
+MAX_EPOCHS = 4
+# Smallest shape first. @SHAPES@
+SHAPES = ((128, 2), (192, 3), (256, 4), (384, 6), (512, 8), (768, 12), (1024, 16))  # (width, layers)
+TOKENS_PER_PARAMETER = 3.0
+ENCODER_SHAPES = ((128, 3), (192, 4), (256, 6), (384, 6))
+LENGTH = 256
+MASKED_LENGTH, QUERY_LENGTH, PASSAGE_LENGTH = 128, 48, 160  # tokens; of an encoder's two parts
+
+
+@dataclass(frozen=True)
+class DecoderChoice:
+    """reasons: "vocabulary", "shape", "tokens" in words, for the plan that a person reads."""
+
+    config: TransformerConfig
+    plan: TrainingPlan
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """reasons: "shape", "examples" in words."""
+
+    config: TransformerConfig
+    plan: EncoderPlan
+    reasons: dict[str, str]
+
+
+def choose_decoder(
+    seconds: float,
+    gflops: float,
+    corpus_tokens: int,
+    *,
+    vocab_size: int | None = None,
+    width: int | None = None,
+    layers: int | None = None,
+    length: int | None = None,
+    batch_tokens: int | None = None,
+    tokens: int | None = None,
+    seed: int = 0,
+    number_format: NumberFormat | str = "fp32",
+) -> DecoderChoice:
+    """The shape and token count that spend `seconds` best at `gflops`, the speed of all cores in `number_format`.
+
+    corpus_tokens: of the training split, about 3 bytes each. What is given is kept, and the rest chosen around it.
+    """
+    reasons = {"vocabulary": "as asked for", "shape": "as asked for", "tokens": "as asked for"}
+    flops_per_second = speed(gflops, number_format)
+    if vocab_size is None:
+        vocab_size, reasons["vocabulary"] = _vocabulary(corpus_tokens, seconds * flops_per_second)
+    length = length or LENGTH
+
+    def shape(width: int, layers: int) -> TransformerConfig:
+        head_dim = 32 if width < 256 else 64
+        return decoder_config(vocab_size, width, layers, context_length=length, head_dim=min(head_dim, width))
+
+    def affordable(config: TransformerConfig) -> int:
+        return max(1, int(seconds * flops_per_second / (3 * config.flops_per_token(length))))
+
+    def bounded(config: TransformerConfig) -> int:
+        return min(affordable(config), MAX_EPOCHS * max(1, corpus_tokens))
+
+    if width and layers:
+        config = shape(width, layers)
+    else:
+        ladder = [shape(width or w, layers or n) for w, n in SHAPES]
+        fitting = [c for c in ladder if (tokens or bounded(c)) >= TOKENS_PER_PARAMETER * c.parameters()]
+        config = fitting[-1] if fitting else ladder[0]
+        reasons["shape"] = (
+            f"the largest that sees {TOKENS_PER_PARAMETER:g} tokens a parameter" if fitting else "the smallest"
+        )
+    if tokens is None:
+        tokens = bounded(config)
+        rate = affordable(config) / max(seconds, 1e-9)
+        reasons["tokens"] = f"about {rate:,.0f} tokens/s for {seconds:.0f} s"
+        if tokens < affordable(config):
+            reasons["tokens"] = f"{MAX_EPOCHS} passes over the corpus; more would only be learned by heart"
+    plan = TrainingPlan(
+        tokens=tokens,
+        batch_tokens=max(length, batch_tokens or _batch_tokens(tokens)),
+        length=length,
+        seed=seed,
+        rates=Rates(),
+        number_format=_format(number_format),
+        # At least ten checkpoints and points of the held-out curve, at most one of each in 100,000 tokens.
+        save_every_tokens=max(100_000, tokens // 10),
+        evaluate_every_tokens=max(100_000, tokens // 10),
+    )
+    return DecoderChoice(config, plan, reasons)
+
+
+def choose_encoder(
+    seconds: float,
+    gflops: float,
+    vocab_size: int,
+    *,
+    width: int | None = None,
+    layers: int | None = None,
+    masked_tokens: int | None = None,
+    pair_examples: int | None = None,
+    seed: int = 0,
+    number_format: NumberFormat | str = "fp32",
+) -> EncoderChoice:
+    """As `choose_decoder`. A third of the time goes to masked tokens, the rest to pairs, which is what search needs."""
+    flops_per_second = speed(gflops, number_format)
+
+    def shape(width: int, layers: int) -> TransformerConfig:
+        return encoder_config(vocab_size, width, layers, context_length=256, head_dim=min(32, width))
+
+    def masked(config: TransformerConfig) -> int:
+        return int(seconds / 3 * flops_per_second / (3 * config.flops_per_token(MASKED_LENGTH)))
+
+    def pairs(config: TransformerConfig) -> int:
+        layers_only = config.flops_per_token(128) - 2 * config.width * config.vocab_size  # no head in this part
+        return int(seconds * 2 / 3 * flops_per_second / (3 * layers_only * (QUERY_LENGTH + PASSAGE_LENGTH)))
+
+    if width and layers:
+        config, reason = shape(width, layers), "as asked for"
+    else:
+        ladder = [shape(width or w, layers or n) for w, n in ENCODER_SHAPES]
+        fitting = [c for c in ladder if pairs(c) >= 20_000]  # fewer examples than that teach a larger shape nothing
+        config = fitting[-1] if fitting else ladder[0]
+        reason = "the largest that sees 20,000 pairs" if fitting else "the smallest"
+    plan = EncoderPlan(
+        masked_tokens=masked_tokens or max(1, masked(config)),
+        pair_examples=pair_examples or max(1, pairs(config)),
+        batch_tokens=4096,
+        pair_batch=64,
+        seed=seed,
+        number_format=_format(number_format),
+        length=MASKED_LENGTH,
+        query_length=QUERY_LENGTH,
+        passage_length=PASSAGE_LENGTH,
+    )
+    examples = "as asked for" if masked_tokens and pair_examples else f"a third and two thirds of {seconds:.0f} s"
+    return EncoderChoice(config, plan, {"shape": reason, "examples": examples})
+
+
+def speed(gflops: float, number_format: str) -> float:
+    """FLOP/s that a training step reaches where a 256-square product runs at `gflops`."""
+    return gflops * 1e9 * (UTILISATION_BF16 if _format(number_format) == "bf16" else UTILISATION)
+
+
+def _vocabulary(corpus_tokens: int, flops: float) -> tuple[int, str]:
+    """A larger vocabulary reads more text a token but costs a larger head, and every token wants to be seen often."""
+    if corpus_tokens < 300_000:
+        return 1024, "little text: few words come often enough to be tokens"
+    if corpus_tokens < 1_500_000:
+        return 2048, "little text: longer tokens would be too rare"
+    if flops < 1e15:
+        return 4096, "the least bits per byte in minutes"
+    return 8192, "hours or a GPU: longer tokens pay"
+
+
+def _batch_tokens(tokens: int) -> int:
+    """Twice the batch for four times the tokens: small runs need steps, long ones smooth gradients."""
+    batch = 1024
+    while batch < 65_536 and tokens > 3_000_000 * (batch // 1024) ** 2:
+        batch *= 2
+    return batch
+
+
+def _format(number_format: str) -> NumberFormat:
+    """bf16 if named; anything else, such as an fp16 that overflows in training, is computed in fp32."""
+    return "bf16" if number_format == "bf16" else "fp32"

@@ -1,0 +1,131 @@
+"""verdict.py: what is written is what is read, and a terminal of any width can show it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.errors import StoreError
+from groundup.evaluation.verdict import Comparison, Estimate, Row, Table, best_row, format_estimate, render_text
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+estimates = st.builds(Estimate, numbers, numbers, numbers, st.integers(0, 10**9))
+rows = st.builds(
+    Row, text, st.sampled_from(["candidate", "baseline"]), st.dictionaries(text, estimates), text, st.booleans()
+)
+tables = st.builds(
+    Table, text, text, text, text, st.booleans(), st.lists(text, max_size=3, unique=True), st.lists(rows, max_size=3),
+    st.lists(st.builds(Comparison, text, text, text, estimates), max_size=2), text, st.lists(text, max_size=2),
+)  # fmt: skip
+
+
+def example() -> Table:
+    return Table(
+        id="generation",
+        title="Completion",
+        metric="held-out bits per byte",
+        unit="bits per byte",
+        higher_is_better=False,
+        columns=["held-out documents", "held-out packages"],
+        rows=[
+            Row("base", "candidate", {"held-out documents": Estimate(0.831, 0.802, 0.86, 60)}, serves=True),
+            Row("5-gram", "baseline", {"held-out documents": Estimate(1.23, 1.2, 1.26, 60)}, note="on all of it"),
+        ],
+        comparisons=[Comparison("base", "5-gram", "held-out documents", Estimate(-0.4, -0.43, -0.37, 60))],
+        sentence="The base serves, " + "because it is better, " * 12 + "and that is all.",
+        warnings=["It may have read these files."],
+    )
+
+
+@given(tables)
+def test_table_survives_json(table: Table) -> None:
+    assert Table.from_json(table.to_json()) == table
+
+
+def test_nan_is_never_written() -> None:
+    table = example()
+    table.rows[0].values["held-out documents"] = Estimate(math.nan, 0.0, 0.0, 1)
+    with pytest.raises(ValueError, match="nan"):
+        table.to_json()
+
+
+def set_in(plain: dict[str, Any], path: list[str | int], value: Any) -> None:
+    here: Any = plain
+    for key in path[:-1]:
+        here = here[key]
+    here[path[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        (["higher_is_better"], 1, "higher_is_better"),
+        (["columns"], "held-out documents", "columns"),
+        (["columns", 0], None, r"columns\[0\]"),
+        (["rows", 1, "role"], "judge", r"rows\[1\]\.role"),
+        (["rows", 0, "values", "held-out documents", "n"], 1.5, r"rows\[0\]\.values\.held-out documents\.n"),
+        (["rows", 0, "values", "held-out documents", "low"], True, r"rows\[0\]\.values\.held-out documents\.low"),
+        (["rows", 0, "rank"], 1, r"rows\[0\]: unknown 'rank'"),
+        (["comparisons", 0], [], r"comparisons\[0\]"),
+    ],
+)
+def test_wrong_field_is_named_with_its_place(path: list[str | int], value: Any, place: str) -> None:
+    plain = json.loads(example().to_json())
+    set_in(plain, path, value)
+    with pytest.raises(StoreError, match=place):
+        Table.from_json(json.dumps(plain))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '{"id": NaN}', '{"id": "a", "id": "b"}', "[" * 100_000])
+def test_what_is_no_table_is_refused(text: str) -> None:
+    with pytest.raises(StoreError):
+        Table.from_json(text)
+
+
+def test_missing_field_is_named() -> None:
+    plain = json.loads(example().to_json())
+    del plain["sentence"]
+    with pytest.raises(StoreError, match="lacks 'sentence'"):
+        Table.from_json(json.dumps(plain))
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 200])
+def test_text_keeps_to_the_width_and_loses_no_figure(width: int) -> None:
+    shown = render_text(example(), width)
+    assert max(map(len, shown.splitlines())) <= width
+    words = " ".join(shown.split())
+    for part in (
+        "> base",
+        "0.831 (0.802 to 0.860)",
+        "5-gram (baseline)",
+        "1.230",
+        "–",
+        "on all of it",
+        "may have read",
+    ):
+        assert part in words
+    assert "base is ahead of 5-gram" in words
+
+
+def test_undecided_comparison_is_said_to_be_so() -> None:
+    table = example()
+    table.comparisons[0] = Comparison("base", "5-gram", "held-out documents", Estimate(-0.1, -0.3, 0.1, 60))
+    assert "can't be told apart" in render_text(table)
+
+
+def test_best_row_follows_the_direction_and_the_role() -> None:
+    rows = example().rows
+    assert best_row(rows, "held-out documents", higher_is_better=False) is rows[0]
+    assert best_row(rows, "held-out documents", higher_is_better=True) is rows[1]
+    assert best_row(rows, "held-out documents", higher_is_better=True, role="candidate") is rows[0]
+    assert best_row(rows, "held-out packages", higher_is_better=True) is None
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    assert format_estimate(None) == "–"

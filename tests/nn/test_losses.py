@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck
+
+from groundup.nn import losses
+from groundup.nn.losses import IGNORE, info_nce, masked_token_loss, summed_cross_entropy, token_nats
+
+
+@dataclass
+class Head:
+    output_weight: Tensor
+    output_bias: Tensor | None
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "CHUNK_NUMBERS", 1)
+    monkeypatch.setattr(losses, "MIN_CHUNK_TOKENS", 3)
+
+
+TARGETS = torch.tensor([[0, 6, 2, IGNORE, 1], [IGNORE, IGNORE, IGNORE, 3, 3]])
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_chunked_loss_and_gradients_equal_torchs(with_bias: bool) -> None:
+    hidden, weight, bias = numbers(2, 5, 4), numbers(7, 4, seed=1), numbers(7, seed=2) if with_bias else None
+    total, count = summed_cross_entropy(Head(weight, bias), hidden, TARGETS)
+    expected = F.cross_entropy(
+        F.linear(hidden, weight, bias).flatten(0, 1), TARGETS.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
+    assert count.item() == 6
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-12)
+    wanted = [hidden, weight] + ([bias] if bias is not None else [])
+    for ours, theirs in zip(
+        torch.autograd.grad(total / count, wanted), torch.autograd.grad(expected / 6, wanted), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_chunked_loss_passes_gradcheck() -> None:
+    def loss(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return summed_cross_entropy(Head(weight, bias), hidden, TARGETS)[0]
+
+    assert gradcheck(loss, (numbers(2, 5, 4), numbers(7, 4, seed=1), numbers(7, seed=2)))
+
+
+def test_huge_logits_stay_finite() -> None:
+    hidden = torch.full((3, 2), 1e4, requires_grad=True)
+    weight = torch.tensor([[1.0, 1.0], [-1.0, -1.0], [0.5, 0.5]], requires_grad=True)
+    total, _ = summed_cross_entropy(Head(weight, None), hidden, torch.tensor([0, 1, 2]))
+    total.backward()
+    assert torch.isfinite(total)
+    assert torch.isfinite(hidden.grad).all()
+    torch.testing.assert_close(total.item(), 4e4 + 1e4)
+
+
+def test_no_counted_targets_is_zero_with_zero_gradient() -> None:
+    hidden, weight = numbers(2, 4), numbers(7, 4, seed=1)
+    for loss in (summed_cross_entropy, masked_token_loss):
+        total, count = loss(Head(weight, None), hidden, torch.tensor([IGNORE, IGNORE]))
+        assert (total.item(), count.item()) == (0.0, 0)
+        assert all(not grad.any() for grad in torch.autograd.grad(total, (hidden, weight)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from([IGNORE, 0, 1, 2, 3, 4, 5, 6]), min_size=1, max_size=20), st.integers(1, 9))
+def test_nats_of_tokens_sum_to_the_loss_whatever_the_chunks(targets: list[int], chunk: int) -> None:
+    hidden, head = numbers(len(targets), 4), Head(numbers(7, 4, seed=1), numbers(7, seed=2))
+    before = losses.CHUNK_NUMBERS, losses.MIN_CHUNK_TOKENS
+    losses.CHUNK_NUMBERS, losses.MIN_CHUNK_TOKENS = 1, chunk
+    try:
+        nats = token_nats(head, hidden, torch.tensor(targets))
+        total, count = summed_cross_entropy(head, hidden, torch.tensor(targets))
+        masked, masked_count = masked_token_loss(head, hidden, torch.tensor(targets))
+    finally:
+        losses.CHUNK_NUMBERS, losses.MIN_CHUNK_TOKENS = before
+    torch.testing.assert_close(nats.sum(), total.detach(), rtol=0, atol=1e-10)
+    torch.testing.assert_close(masked, total, rtol=0, atol=1e-10)
+    assert count == masked_count == sum(target != IGNORE for target in targets)
+    assert all(nat == 0 for nat, target in zip(nats, targets, strict=True) if target == IGNORE)
+
+
+def test_loss_is_the_same_for_any_split_of_the_batch() -> None:
+    hidden, head, targets = numbers(8, 4), Head(numbers(7, 4, seed=1), None), torch.arange(8) % 7
+    total, count = summed_cross_entropy(head, hidden, targets)
+    whole = torch.autograd.grad(total / count, hidden)[0]
+    parts = [summed_cross_entropy(head, hidden[part], targets[part]) for part in (slice(0, 3), slice(3, 8))]
+    again = torch.autograd.grad(sum(nats for nats, _ in parts) / sum(n for _, n in parts), hidden)[0]
+    torch.testing.assert_close(again, whole)
+
+
+def naive_info_nce(
+    q: Tensor, d: Tensor, t: float, hard: Tensor | None, same: list[int] | None, symmetric: bool
+) -> float:
+    total = 0.0
+    for i in range(len(q)):
+        ways = [(q[i], d)] + ([(d[i], q)] if symmetric else [])
+        for way, (anchor, others) in enumerate(ways):
+            scores = [
+                torch.exp(anchor @ others[j] / t) for j in range(len(q)) if j == i or same is None or same[j] != same[i]
+            ]
+            if hard is not None and way == 0:
+                scores += [torch.exp(anchor @ row / t) for row in hard]
+            total -= torch.log(torch.exp(anchor @ others[i] / t) / sum(scores)).item()
+    return total
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("same", [None, [0, 1, 0, 2, 3]])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_info_nce_equals_its_definition(hard: bool, same: list[int] | None, symmetric: bool) -> None:
+    q, d = (F.normalize(numbers(5, 6, seed=seed), dim=-1) for seed in (0, 1))
+    negatives = F.normalize(numbers(3, 6, seed=2), dim=-1) if hard else None
+    total, count = info_nce(
+        q, d, 0.1, hard_negatives=negatives, same=None if same is None else torch.tensor(same), symmetric=symmetric
+    )
+    assert total.item() == pytest.approx(naive_info_nce(q, d, 0.1, negatives, same, symmetric), abs=1e-9)
+    assert count.item() == (10 if symmetric else 5)
+    total.backward()
+
+
+def test_a_temperature_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="temperature is 0"):
+        info_nce(numbers(2, 3), numbers(2, 3), 0)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from groundup.retrieval.answer import REFUSAL, AnswerPolicy, answer, confidence, quotable
+from groundup.retrieval.index import Index, IndexStore
+from tests.retrieval.stand_in import NOTES, WordEncoder
+
+TEXTS = {document.id: document.text for document in NOTES}
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return IndexStore(tmp_path).refresh(NOTES)
+
+
+@pytest.mark.parametrize("with_encoder", [False, True])
+def test_quotes_are_word_for_word_and_cite_their_place(index: Index, with_encoder: bool) -> None:
+    encoder = WordEncoder() if with_encoder else None
+    found = answer(index, "When should I prune roses?", AnswerPolicy(threshold=0.2), encoder=encoder)
+    assert not found.refused
+    assert found.quotes[0].text.startswith("Prune roses in early spring.")
+    assert "Prune roses in early spring. [1]" in found.text
+    assert found.citations[0].place == "garden/roses.md:1"
+    assert found.quotes[0].line == 3
+    for quote in found.quotes:
+        chunk = found.citations[quote.citation - 1].chunk
+        assert TEXTS[chunk.document_id][quote.start : quote.end] == quote.text
+    assert [citation.number for citation in found.citations] == list(range(1, len(found.citations) + 1))
+
+
+def test_what_is_not_in_the_documents_is_refused(index: Index) -> None:
+    found = answer(index, "Which zebra won the chess tournament?")
+    assert (found.refused, found.quotes, found.citations, found.text) == (True, [], [], REFUSAL)
+    assert found.confidence < found.threshold
+
+
+def test_the_threshold_decides(index: Index) -> None:
+    question = "prune roses with a zebra"
+    value = answer(index, question).confidence
+    assert 0 < value < 1
+    assert not answer(index, question, AnswerPolicy(threshold=value)).refused
+    assert answer(index, question, AnswerPolicy(threshold=value + 1e-6)).refused
+
+
+@pytest.mark.parametrize("question", ["dough rise", "water sand clay", "count the words", "roses in June with soap"])
+def test_the_best_passage_is_cited_first(index: Index, question: str) -> None:
+    policy = replace(AnswerPolicy(), threshold=0.0, sentences=1)
+    found = answer(index, question, policy)
+    assert found.citations[0].chunk == found.hits[0].chunk
+    assert confidence(index, question, policy) == (found.hits[0].chunk, found.confidence)
+
+
+def test_code_is_quoted_by_paragraphs_without_its_indentation(index: Index) -> None:
+    found = answer(index, "count words", AnswerPolicy(threshold=0.0))
+    assert found.quotes[0].text.startswith("def count_words(text):")
+    assert all(
+        found.hits[0].chunk.text[a:b].strip() == found.hits[0].chunk.text[a:b]
+        for a, b in quotable(found.hits[0].chunk)
+    )
+
+
+def test_an_empty_question_is_refused(index: Index) -> None:
+    assert answer(index, "").refused
+    assert answer(index, "the of and").refused
