@@ -2,7 +2,7 @@
 
     python benchmarks/encode_vs_tokenizers.py [FOLDER] [--megabytes 20] [--pairs 5]
 
-FOLDER: read for .py files; the standard library if left out. Both encode the same files with the same tokenizer, trained
+FOLDER: read for .py files; the standard library if left out. Both encode the same files with one tokenizer, trained
 on them; all ids are compared first. Both may use all cores. Prints one line: speeds, ratio of the medians, range of the
 ratios of the pairs.
 """

@@ -74,6 +74,7 @@ Judgements = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random. [default: 0]")]
 DEFAULT_STORE = Path("groundup-store")
+INTERRUPTED = 130  # the shell's code for a command that Ctrl-C ended
 
 
 def _recipe(
@@ -135,8 +136,11 @@ def run(
         _json(outcome.to_json())
     else:
         _say(outcome.text())
-    if outcome.failed:
-        raise typer.Exit(1)
+    if outcome.failure is not None:
+        raise outcome.failure
+    if outcome.stopped:
+        typer.echo(f"groundup: {outcome.stopped}", err=True)
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -306,9 +310,9 @@ def machine(
 
     measured = profile(refresh=refresh)
     if as_json:
-        _json(measured.to_json())
+        _json(measured.to_dict())
     else:
-        _say(measured.text())
+        _say(measured.sentence())
 
 
 @app.command()
@@ -364,7 +368,7 @@ def _options(
 
 def _interrupted() -> NoReturn:
     typer.echo("groundup: stopped. What was finished is kept; the same command goes on from there.", err=True)
-    sys.exit(130)
+    sys.exit(INTERRUPTED)
 
 
 def main() -> None:

@@ -51,14 +51,24 @@ def test_a_wrong_language_is_rarer_than_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "12 34 56", "https://example.org/a/b/c/d/e/f?q=language", "----", "ok", "\n\n  \n"]
+    "text",
+    [
+        "",
+        "12 34 56",
+        "https://example.org/a/b/c/d/e/f?q=language",
+        "----",
+        "ok",
+        "\n\n  \n",
+        "asdkjh qwlekj zxmcnb alksjd qpwoei zmxnc",
+    ],
 )
 def test_what_is_no_text_has_no_language(text: str) -> None:
     assert detect(text, POLICY) == ("", 0.0)
 
 
 def test_masks_and_links_don_t_make_a_text_english() -> None:
-    text = "Bitte schreibt mir an <EMAIL> oder ruft <PHONE> an, dann schicke ich https://example.org/the/whole/list/of/them."
+    link = "https://example.org/the/weather/in/england/is/what/they/always/talk/about/and/so/it/was/that/day.html"
+    text = f"Siehe {link} oder {link}, sonst frag <EMAIL>, <EMAIL> oder <PHONE>, gruß Jürgen"
     assert detect(text, POLICY)[0] == "de"
 
 

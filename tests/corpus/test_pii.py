@@ -78,7 +78,6 @@ PROSE = [
     "Write to someone@example.org, or see logo@2x.png.",
     "The call 1 000 000 people made.",
     "π = 3.14159265358979323846 and 6.02214076e23",
-    "Social security: 078-05-1120 is no phone number.",
     "Order 2270-66-1551 shipped.",
 ]
 
@@ -99,6 +98,7 @@ def test_numbers_of_other_kinds_stay(text: str) -> None:
         ("4111 1111 1111 1111", "<CARD>"),
         ("5500-0055-5555-5559", "<CARD>"),
         ("card 378282246310005", "card <CARD>"),
+        ("Phone: 4111 1111 1111 1111", "Phone: <CARD>"),
         ("4111 1111 1111 1112", "4111 1111 1111 1112"),
         ("DE89 3704 0044 0532 0130 00", "<IBAN>"),
         ("gb82west12345698765432", "<IBAN>"),

@@ -72,6 +72,10 @@ def test_what_a_person_typed_stays(text: str) -> None:
     assert repair(text, code=False) == (text, {})
 
 
+def test_mending_a_line_leaves_its_quotes_entities_and_commas() -> None:
+    assert repair("“voilÃ\xa0” &lt; ‘voilÃ\xa0’，", code=False)[0] == "“voilà” &lt; ‘voilà’，"
+
+
 def test_prose_is_composed_and_counted() -> None:
     text = "cafe\u0301\nplain\nnai\u0308ve"
     assert repair(text, code=False) == ("café\nplain\nnaïve", {"unicode_nfc": 2})

@@ -51,8 +51,8 @@ def generation() -> Table:
         sentence=(
             "SmolLM2-135M serves: 0.831 bits per byte on 120 held-out documents, 60 % fewer than from scratch (2.071; "
             "interval 57 to 62 %). Training from scratch, 4.0 minutes on 1.3 M tokens, bought 2.071 bits per byte: "
-            "0.841 more than 5-gram (Kneser–Ney), 0.696 more than zstd -19. Between 330 k and 1.3 M tokens its held-out "
-            "curve falls by 0.240 with each doubling: at this slope it would need about 36 times the tokens "
+            "0.841 more than 5-gram (Kneser–Ney), 0.696 more than zstd -19. Between 330 k and 1.3 M tokens its "
+            "held-out curve falls by 0.240 with each doubling: at this slope it would need about 36 times the tokens "
             "(2.4 hours here) to overtake SmolLM2-135M if the curve stayed straight, which curves don't: they flatten."
         ),
         warnings=[

@@ -113,6 +113,19 @@ def test_reasons_name_version_and_code(store: Store, monkeypatch: pytest.MonkeyP
     assert reasons(run(store, chain(version=2)))["corpus"] == "code of groundup.corpus.dedup changed"
 
 
+def test_step_that_names_no_code_is_versioned_by_its_own_module(store: Store) -> None:
+    def parts(step: Step) -> dict[str, Any]:
+        code: dict[str, Any] = Pipeline(store, [step]).key(step, {})[1]["code"]
+        return code
+
+    def copy_of_the_library(context: Context) -> None: ...
+
+    copy_of_the_library.__module__ = "groundup.errors"
+    assert list(parts(Step("a", copy_of_the_library, {}))) == ["groundup.errors"]
+    assert "groundup.recipe" in parts(Step("a", copy_of_the_library, {}, code=("groundup.recipe",)))
+    assert parts(Step("a", halve, {})) == {}
+
+
 def test_reasons_name_inputs_that_come_and_go(store: Store) -> None:
     steps = [Step("a", halve, {"n": 2}), Step("b", halve, {"n": 8})]
     run(store, [*steps, Step("c", copy, {"deep": {"list": [1, "x"]}}, {"x": "a"})])

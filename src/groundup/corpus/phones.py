@@ -38,7 +38,6 @@ _DATE = re.compile(
 )
 _YEARS = re.compile(r"^(?:1[6-9]|20)\d\d(?:[-/ ]{1,3}(?:(?:1[6-9]|20)\d\d|\d\d))+$")
 _NETWORK_ADDRESS = re.compile(r"^\d{1,3}(?:\.\d{1,3}){3}$")
-_SOCIAL_SECURITY = re.compile(r"^\d{3}-\d{2}-\d{4}$")
 _ISBN = re.compile(r"^97[89][- ]")
 _THOUSANDS = re.compile(r"^\d{1,3}(?:[ \u00a0.]\d{3})+$")
 # Three groups at least, one kind of separator: ten digits in a row may be anything, "117-142, 7 (1950)" is a citation.
@@ -64,8 +63,6 @@ def _is_phone(text: str, match: re.Match[str], regions: tuple[str, ...], code: b
     if "+" in number:
         return _numbered(number, valid=code)
     if code or _DATE.match(number) or _YEARS.match(number) or _NETWORK_ADDRESS.match(number) or _ISBN.match(number):
-        return False
-    if _SOCIAL_SECURITY.match(number):
         return False
     before = text[max(0, match.start() - _CONTEXT) : match.start()]
     if _NAMED.search(before) or _NAMED_AFTER.match(text, match.end()):

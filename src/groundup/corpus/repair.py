@@ -18,13 +18,13 @@ _ODD_CHARACTERS = re.compile(
     "\u2066-\u206f\ud800-\udfff\ufb00-\ufb06\ufeff\ufff9-\ufffd]|\x1b\\["
 )
 
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+(?:[\x00-\x09\x0b-\x7f]{0,8}[^\x00-\x7f]+)*")
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _NEIGHBOURS = 4  # characters on either side; ftfy's pattern looks at two
 
 # Quotes stay as the person typed them, `&lt;` in a note about HTML is no accident, and Chinese commas are full-width.
 _FTFY = ftfy.TextFixerConfig(unescape_html=False, uncurl_quotes=False, fix_character_width=False, explain=False)
 
-MAX_PASSES = 4  # ftfy mends a line until nothing changes; joined again, lines can rarely be mended once more
+MAX_PASSES = 8  # ftfy mends a line until nothing changes; once composed, it can rarely be mended once more
 
 
 def repair(text: str, *, code: bool) -> tuple[str, dict[str, int]]:
@@ -42,30 +42,30 @@ def repair(text: str, *, code: bool) -> tuple[str, dict[str, int]]:
     if code or (text.isascii() and not _ODD_CHARACTERS.search(text)):
         return text, counts
     for _ in range(MAX_PASSES):
-        # is_bad is ftfy's own first question. It looks at characters side by side, and asking it of those beyond
-        # ASCII and their neighbours alone saves asking it of every line: 60 MB/s against 1.5 on English prose.
-        if not (_ODD_CHARACTERS.search(text) or is_bad(_beyond_ascii(text))):
+        before = text
+        # is_bad is ftfy's own first question. It looks at characters side by side, and asking it of those beyond ASCII
+        # and their neighbours alone saves asking it of every line: 60 MB/s against 1.5 on English prose.
+        if _ODD_CHARACTERS.search(text) or is_bad(_beyond_ascii(text)):
+            text = _counted(text, ftfy.fix_text(text, _FTFY), "mojibake", counts)
+        if not unicodedata.is_normalized("NFC", text):
+            text = _counted(text, unicodedata.normalize("NFC", text), "unicode_nfc", counts)
+        if text == before:
             break
-        mended = ftfy.fix_text(text, _FTFY)
-        if mended == text:
-            break
-        counts["mojibake"] = counts.get("mojibake", 0) + _changed_lines(text, mended)
-        text = mended
-    if not unicodedata.is_normalized("NFC", text):
-        composed = unicodedata.normalize("NFC", text)
-        counts["unicode_nfc"] = _changed_lines(text, composed)
-        text = composed
     return text, counts
+
+
+def _counted(before: str, after: str, rule: str, counts: dict[str, int]) -> str:
+    """`after`, with the lines it changed added to the count of a rule."""
+    if after != before:
+        old, new = before.split("\n"), after.split("\n")
+        changed = (
+            sum(a != b for a, b in zip(old, new, strict=False)) if len(old) == len(new) else abs(len(new) - len(old))
+        )
+        counts[rule] = counts.get(rule, 0) + max(1, changed)
+    return after
 
 
 def _beyond_ascii(text: str) -> str:
     """The characters beyond ASCII with their neighbours, a line for each place."""
     places = (match.span() for match in _BEYOND_ASCII.finditer(text))
     return "\n".join(text[max(0, start - _NEIGHBOURS) : end + _NEIGHBOURS] for start, end in places)
-
-
-def _changed_lines(before: str, after: str) -> int:
-    old, new = before.split("\n"), after.split("\n")
-    if len(old) != len(new):
-        return max(1, abs(len(new) - len(old)))
-    return max(1, sum(a != b for a, b in zip(old, new, strict=True)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from groundup.pipeline.summary import CurvePoint, FunnelRow, RunSummary
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 EXAMPLE_CHARACTERS = 160
 SAMPLE_CHARACTERS = 2000
+NOT_RUN = ("waiting", "skipped", "blocked")
 
 
 def write_report(summary: RunSummary, path: Path) -> None:
@@ -49,8 +51,10 @@ def render(summary: RunSummary) -> str:
         ("machine", "Machine", _machine(summary)),
         ("next", "Next", _next(summary)),
     ]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in parts)
-    body = "".join(f'<h2 id="{name}">{title}</h2>{content or _missing(summary)}' for name, title, content in parts)
+    made = [part for part in parts if part[2]]
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in made)
+    body = "".join(f'<h2 id="{name}">{title}</h2>{content}' for name, title, content in made)
+    missing = _missing(summary, [title for _, title, content in parts if not content])
     title = (
         "groundup: this run stopped half-way" if summary.failure else "groundup: what was made, and what it is worth"
     )
@@ -59,20 +63,27 @@ def render(summary: RunSummary) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{style}</style></head>\n<body>"
-        f"<header><h1>{title}</h1>{_started(summary)}{_failure(summary)}{_tiles(summary)}<nav>{links}</nav></header>"
+        f"<header><h1>{title}</h1>{_started(summary)}{_failure(summary)}{missing}{_tiles(summary)}<nav>{links}</nav></header>"
         f"\n<main>{body}</main>{_footer(summary)}</body></html>\n"
     )
 
 
-def _missing(summary: RunSummary) -> str:
-    why = f"the run stopped in “{escape(summary.failure.step)}”" if summary.failure else "this run made none"
-    return f'<p class="missing">Nothing to show: {why}.</p>'
+def _missing(summary: RunSummary, titles: Sequence[str]) -> str:
+    """Which parts of the report there is nothing to say in, and why."""
+    if not titles:
+        return ""
+    why = f"the run stopped in “{escape(summary.failure.step)}”" if summary.failure else "this run made none of it"
+    return f'<p class="missing">Not in this report, because {why}: {", ".join(titles)}.</p>'
 
 
 def _started(summary: RunSummary) -> str:
-    command = f"<code>{escape(summary.command)}</code>" if summary.command else ""
-    when = f" started {escape(summary.started)}," if summary.started else ""
-    return f'<p class="soft">{command}{when} took {duration(summary.seconds)}</p>'
+    said = [f"<code>{escape(summary.command)}</code>"] if summary.command else []
+    try:
+        when = f"{datetime.fromisoformat(summary.started):%Y-%m-%d %H:%M %Z}".strip()
+    except ValueError:
+        when = summary.started
+    said += [f"started {escape(when)},"] if when else []
+    return f'<p class="soft">{" ".join([*said, "took", duration(summary.seconds)])}</p>'
 
 
 def _failure(summary: RunSummary) -> str:
@@ -107,23 +118,26 @@ def _verdicts(summary: RunSummary) -> str:
 
 
 def _warnings(summary: RunSummary) -> str:
-    """Of the run and of every table, once each."""
-    named = [f"{table.title}: {warning}" for table in summary.verdicts for warning in table.warnings]
-    lines = list(dict.fromkeys([*summary.warnings, *named]))
-    if not lines:
-        return "<p>None.</p>" if not summary.failure else ""
-    return f'<div class="warning"><ul>{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul></div>'
+    """Of the run as a whole; those of a verdict stand beside it."""
+    lines = "".join(f"<li>{escape(line)}</li>" for line in dict.fromkeys(summary.warnings))
+    if lines:
+        return f'<div class="warning"><ul>{lines}</ul></div>'
+    if any(table.warnings for table in summary.verdicts):
+        return "<p>None but those beside the verdicts.</p>"
+    return "" if summary.failure else "<p>None.</p>"
 
 
 def _funnel(summary: RunSummary) -> str:
     if not summary.flow and not summary.funnel and summary.documents_in is None:
         return ""
     said = ""
-    if summary.documents_in is not None and summary.documents_out is not None:
-        said = (
-            f"<p>{summary.documents_in:,} files ({_size(summary.bytes_in or 0)}) came in; {summary.documents_out:,} "
-            f"documents ({_size(summary.bytes_out or 0)}) are the corpus.</p>"
-        )
+    if summary.documents_in is not None:
+        said = f"<p>{summary.documents_in:,} files ({_size(summary.bytes_in or 0)}) came in"
+        if summary.documents_out is not None:
+            said += f"; {summary.documents_out:,} documents ({_size(summary.bytes_out or 0)}) are the corpus"
+        said += ".</p>"
+    if not summary.flow and not summary.funnel:
+        return said
     pictures = ""
     if summary.flow:
         by_count = funnel([(f.stage, f.documents, f"{f.documents:,}") for f in summary.flow], "documents by stage")
@@ -227,7 +241,7 @@ def _steps(summary: RunSummary) -> str:
             [
                 ("head", escape(step.name)),
                 ("", f'<span class="badge {escape(step.state)}">{escape(step.state)}</span>'),
-                ("number", f"{step.seconds:,.1f} s"),
+                ("number", f"{step.seconds:,.1f} s" if step.state not in NOT_RUN else ""),
                 ("picture", bar(step.seconds, slowest, step.state if step.state in ("cached", "failed") else "")),
                 ("number", _size(memory) if memory is not None else ""),
                 ("picture", bar(memory, largest, "memory") if memory is not None else ""),

@@ -87,6 +87,6 @@ def _comparisons(table: Table) -> str:
         return ""
     lines = "".join(f"<li>{escape(format_comparison(comparison, table))}</li>" for comparison in table.comparisons)
     return (
-        f"<details><summary>{len(table.comparisons)} paired comparisons (same documents, resampled together; "
-        f'the difference with its 95 % interval)</summary><ul class="plain small">{lines}</ul></details>'
+        "<details><summary>Paired comparisons: the same documents or questions resampled together; difference with "
+        f'its 95 % interval</summary><ul class="plain small">{lines}</ul></details>'
     )

@@ -78,7 +78,7 @@ class Pipeline:
         """The step's key and its parts; the artifact of every input must be known."""
         parts = {
             "version": step.version,
-            "code": code_versions(step.code),
+            "code": code_versions(step.code or own_module(step)),
             "configuration": plain(step.identity, f"{step.name}.identity"),
             "inputs": {name: artifacts[source].digest for name, source in step.inputs.items()},
         }
@@ -250,6 +250,12 @@ class _Run:
     def written(self, key: str) -> int:
         """Bytes that attempts at a key have left so far."""
         return tree_bytes(self.store.work / key) + tree_bytes(self.store.scratch(key))
+
+
+def own_module(step: Step) -> tuple[str, ...]:
+    """The module that a step's function stands in, for a step that names no code; none outside of groundup."""
+    module = getattr(step.run, "__module__", "")
+    return (module,) if module.startswith("groundup.") else ()
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:

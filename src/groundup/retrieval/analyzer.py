@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -169,10 +169,15 @@ def count_terms(texts: Iterable[str], analyzer: Analyzer) -> TermCounts:
     numbers: dict[str, int] = {}
     memo = _Memo(analyzer, numbers)
     rows = [np.fromiter(chain.from_iterable(map(memo.__getitem__, _WORD.findall(text))), np.int32) for text in texts]
+    return count_ids(rows, list(numbers))
+
+
+def count_ids(rows: Sequence[Ids], vocabulary: list[str]) -> TermCounts:
+    """Counts passages that are term numbers already."""
     lengths = np.array([len(row) for row in rows], np.int32)
-    size = max(len(numbers), 1)
+    size = max(len(vocabulary), 1)
     keys = np.repeat(np.arange(len(rows), dtype=np.int64), lengths) * size
     keys += np.concatenate(rows) if rows else np.empty(0, np.int32)
     unique, counts = np.unique(keys, return_counts=True)
     indptr = np.searchsorted(unique, np.arange(len(rows) + 1, dtype=np.int64) * size).astype(np.int64)
-    return TermCounts(list(numbers), indptr, (unique % size).astype(np.int32), counts.astype(np.int32), lengths)
+    return TermCounts(vocabulary, indptr, (unique % size).astype(np.int32), counts.astype(np.int32), lengths)

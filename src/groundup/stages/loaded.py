@@ -33,6 +33,7 @@ class LiveIndex:
         self.store, self.encoder = IndexStore(index_folder(store, policies["index"])), encoder
         search = policies["search"]
         self.best_system: str = search["system"]
+        self.dense_weight: float = search["dense_weight"]
         self.policy = AnswerPolicy(threshold=search["threshold"])
         self.systems: Sequence[str] = ["best", "bm25", "tfidf", *(["dense", "hybrid"] if encoder is not None else [])]
         self._lock = threading.Lock()
@@ -42,6 +43,7 @@ class LiveIndex:
         with self._lock:
             if self._open is None or self._open.digest != self.store.current:
                 self._open = self.store.open(best=self.best_system)
+                self._open.dense_weight = self.dense_weight
             return self._open
 
     def search(self, query: str, k: int, system: str, *, explain: bool = False) -> list[Found]:

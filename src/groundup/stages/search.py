@@ -14,6 +14,7 @@ from groundup.stages.encoder import NAME
 from groundup.stages.split import of_split
 
 if TYPE_CHECKING:
+    from groundup.evaluation.verdict import Table
     from groundup.interop.encoders import SentenceEncoder
 
 CORPUS = "your corpus"  # the name of the corpus' own questions in the table
@@ -83,6 +84,7 @@ def run(context: Context) -> None:
     ]
     verdict = search_verdict(indexed, encoders, seed=config["seed"], progress=context.progress)
     serving = next((encoder for encoder in encoders if verdict.best.endswith(f":{encoder.name}")), None)
+    best_dense = serving.name if serving is not None else best_encoder(verdict.table, [e.name for e in encoders])
     answers = evaluate_answers(
         own,
         indexed[0][1],
@@ -99,7 +101,8 @@ def run(context: Context) -> None:
         context.work / "policy.json",
         {
             "system": verdict.best,
-            "encoder": None if serving is None else serving.name,
+            "encoder": best_dense,
+            "dense_weight": verdict.dense_weight,
             "threshold": answers.policy.threshold,
         },
     )
@@ -117,15 +120,23 @@ def some_of(documents: Sequence[Document], total_bytes: int, seed: int) -> list[
     return taken
 
 
+def best_encoder(table: Table, names: Sequence[str]) -> str | None:
+    """The encoder that does best alone, for `--system dense` where a sparse system serves; None without any."""
+    column = table.columns[0]
+    alone = {row.name.removeprefix("dense:"): row.values for row in table.rows if row.name.startswith("dense:")}
+    measured = [name for name in names if column in alone.get(name, {})]
+    return max(measured, key=lambda name: alone[name][column].value, default=names[0] if names else None)
+
+
 def load_encoders(context: Context) -> list[SentenceEncoder]:
-    """The encoder trained here and the one brought, as far as there are any."""
+    """The brought encoder, for which the hybrid's weight is fitted, then the one trained here, as far as there are any."""
     from groundup.interop.encoders import load_encoder
     from groundup.machine import use_threads
 
     use_threads()
     found = []
-    if "encoder" in context.inputs:
-        found.append(load_encoder(context.inputs["encoder"].path / NAME))
     if context.execution.encoder is not None:
         found.append(load_encoder(context.execution.encoder))
+    if "encoder" in context.inputs:
+        found.append(load_encoder(context.inputs["encoder"].path / NAME))
     return found

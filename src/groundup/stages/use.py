@@ -89,7 +89,7 @@ def ask_corpus(root: Path, question: str, *, generated: bool) -> Answered:
     if not generated or extract.refused:
         return Answered(question, extract, None, None)
     sampling = Sampling(temperature=0.0, repetition_penalty=1.1, max_tokens=160)
-    made = loaded.service.generated_answer(question, extract, sampling, lambda: False)
+    made = loaded.service.generated_answer("champion", question, extract, sampling, lambda: False)
     if made is None:
         return Answered(question, extract, None, None)
     return Answered(question, extract, "".join(piece.text for piece in made.pieces), made.model)

@@ -21,11 +21,11 @@ from lxml import etree
 
 MIN_SHARE = 0.3  # of the visible text that trafilatura must keep to be believed
 MIN_MAIN_SHARE = 0.3  # of a page's text that its <main> must hold to be the page
+MIN_VISIBLE_SHARE = 0.2  # of all of a page's text; below, what was left out as its frame is the page
 MAX_FRAME_SHARE = 0.4  # of a page's text that something called a frame may hold; above, its name is wrong
 
-INVISIBLE = (
-    "script style noscript template svg head iframe object select button input textarea dialog audio video canvas"
-)
+UNSEEN = "script style template svg head iframe object audio video canvas"
+CONTROLS = "noscript select button input textarea dialog"
 FRAME = frozenset({"nav", "footer", "aside"})
 FRAME_ROLES = frozenset(
     {"navigation", "banner", "contentinfo", "search", "complementary", "dialog", "alertdialog", "menu", "menubar"}
@@ -63,20 +63,25 @@ def main_text(html: str) -> tuple[str, str]:
 
 
 def visible_text(html: str) -> str:
-    """What a reader of the page sees outside of navigation, banners and footers, a line for each block."""
+    """What a reader of the page sees outside of navigation, banners and footers, a line for each block.
+
+    Where that is next to nothing the page is built in another way (a forum's posts in <noscript>, a shop within one
+    <form>, everything in a "modal"), and all of its text is taken.
+    """
     tree = parse(html)
     if tree is None:
         return ""
-    for element in tree.xpath("|".join(f"//{name}" for name in INVISIBLE.split())):
-        if element.getparent() is not None:
-            element.drop_tree()
+    _drop(tree, UNSEEN)
+    everything = _lines(tree)
+    _drop(tree, CONTROLS)
     root = _main_element(tree)
     whole = _length(root)
     for element in list(root.iter()):
         removable = isinstance(element.tag, str) and element is not root and element.getparent() is not None
         if removable and _frames(element) and _length(element) < MAX_FRAME_SHARE * whole:
             element.drop_tree()
-    return _lines(root)
+    visible = _lines(root)
+    return visible if len(visible) >= MIN_VISIBLE_SHARE * len(everything) else everything
 
 
 def page_title(html: str) -> str:
@@ -95,6 +100,12 @@ def parse(html: str) -> lxml.html.HtmlElement | None:
         return lxml.html.document_fromstring(html.encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         return None
+
+
+def _drop(tree: lxml.html.HtmlElement, names: str) -> None:
+    for element in tree.xpath("|".join(f"//{name}" for name in names.split())):
+        if element.getparent() is not None:
+            element.drop_tree()
 
 
 def _main_element(tree: lxml.html.HtmlElement) -> lxml.html.HtmlElement:
