@@ -268,6 +268,7 @@ def test_a_worker_that_cannot_start_says_why(notes: Path, tmp_path: Path) -> Non
         run(notes, tmp_path / "cache", clean=local)
 
 
+@pytest.mark.slow
 def test_every_shared_file_is_in_the_corpus_or_in_the_funnel(tmp_path: Path) -> None:
     """With the real `clean`, on the folders a person is shown first; a part of the pages, for time."""
     listing = discover([shared_data("documents"), shared_data("html-web")])

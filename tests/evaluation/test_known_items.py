@@ -94,7 +94,7 @@ def test_stripping_takes_every_docstring_out_and_nothing_else() -> None:
             assert ast.get_docstring(node) is None
     without = [line for line in text.split("\n") if "..." not in line]
     assert all(line in CODE.split("\n") for line in without)
-    assert '...; size = 3' in text
+    assert "...; size = 3" in text
     assert "def get_name_of_shelf(self): ...; return self.name" in text
 
 
@@ -102,9 +102,9 @@ def test_stripping_the_standard_library_changes_docstrings_only() -> None:
     class Empty(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> ast.AST:
             self.generic_visit(node)
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                if ast.get_docstring(node, clean=False) is not None:
-                    node.body[0] = ast.Expr(ast.Constant(...))
+            kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+            if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+                node.body[0] = ast.Expr(ast.Constant(...))
             return node
 
     for path in sorted(Path(ast.__file__).parent.glob("[i-l]*.py")):
@@ -148,7 +148,9 @@ def test_each_judgement_is_the_item_its_question_came_from() -> None:
 
 
 def test_an_answer_that_stands_there_twice_is_not_asked_for() -> None:
-    again = code("again.py", 'def copy_a(path):\n    """Slurps some little document."""\n    return open(path).read()\n')
+    again = code(
+        "again.py", 'def copy_a(path):\n    """Slurps some little document."""\n    return open(path).read()\n'
+    )
     made = known_items([*HELD_OUT, again], [], seed=0)
     assert "Reads every byte of a small file." not in made.queries.values()
 

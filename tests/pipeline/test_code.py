@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from groundup.pipeline import code
-from groundup.pipeline.code import code_version, code_versions, describe_change, read_source
+from groundup.pipeline.code import code_version, code_versions, describe_change, read_module
 from tests.test_import_walls import SOURCE, imports
 
 STAGES = sorted(path.stem for path in (SOURCE / "stages").glob("*.py") if path.stem != "__init__")
@@ -38,7 +38,8 @@ def package(tmp_path: Path) -> Path:
 
 def now(package: Path, module: str = "groundup.room.a") -> dict[str, str]:
     """What a new process would find."""
-    read_source.cache_clear()
+    read_module.cache_clear()
+    code._read.cache_clear()
     code._files.cache_clear()
     return code_versions([module], package)
 

@@ -113,7 +113,7 @@ def test_run_that_stopped_puts_its_error_first_and_names_what_is_missing() -> No
     assert text.index("Step “tokens” failed") < text.index("Time and memory")
     assert "the disk is full" in text
     assert "Free 2 GB on /home and run again." in text
-    assert re.search("because the run stopped in “tokens”: Verdict, What serves, and why, .*Samples, Plan", text)
+    assert re.search("because the run stopped in “tokens”: Verdict; What serves, and why; .*Samples; Plan", text)
     assert "120 files (1.2 MB) came in." in text
 
 

@@ -24,9 +24,7 @@ class WordEncoder:
         self.digest = hashlib.sha256(name.encode()).hexdigest()
         self.texts = 0
 
-    def encode(
-        self, texts: Sequence[str], *, kind: str = "document", batch_size: int = 32
-    ) -> npt.NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], *, kind: str = "document", batch_size: int = 32) -> npt.NDArray[np.float32]:
         self.texts += len(texts)
         rows = np.zeros((len(texts), self.dim), np.float32)
         for row, text in zip(rows, texts, strict=True):
@@ -37,14 +35,16 @@ class WordEncoder:
 
 
 def note(source: str, text: str, kind: str = "prose", title: str = "") -> Document:
-    return make_document(
-        source, text, group="g", title=title, kind=kind, language="python" if kind == "code" else "en"
-    )
+    return make_document(source, text, group="g", title=title, kind=kind, language="python" if kind == "code" else "en")
 
 
 NOTES = [
-    note("garden/roses.md", "# Roses\n\nPrune roses in early spring. Feed them in June.\n\n# Pests\n\nAphids hate soap."),
+    note(
+        "garden/roses.md", "# Roses\n\nPrune roses in early spring. Feed them in June.\n\n# Pests\n\nAphids hate soap."
+    ),
     note("garden/soil.md", "# Soil\n\nClay holds water. Sand drains fast and needs compost."),
-    note("kitchen/bread.md", "# Bread\n\nKnead the dough ten minutes. Let it rise one hour.\n\n# Crust\n\nSteam helps."),
+    note(
+        "kitchen/bread.md", "# Bread\n\nKnead the dough ten minutes. Let it rise one hour.\n\n# Crust\n\nSteam helps."
+    ),
     note("tools/count.py", 'def count_words(text):\n    """Counts."""\n    return len(text.split())\n', "code"),
 ]

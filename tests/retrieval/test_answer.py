@@ -58,8 +58,7 @@ def test_code_is_quoted_by_paragraphs_without_its_indentation(index: Index) -> N
     found = answer(index, "count words", AnswerPolicy(threshold=0.0))
     assert found.quotes[0].text.startswith("def count_words(text):")
     assert all(
-        found.hits[0].chunk.text[a:b].strip() == found.hits[0].chunk.text[a:b]
-        for a, b in quotable(found.hits[0].chunk)
+        found.hits[0].chunk.text[a:b].strip() == found.hits[0].chunk.text[a:b] for a, b in quotable(found.hits[0].chunk)
     )
 
 

@@ -25,7 +25,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def many(count: int, seed: int) -> list[Document]:
-    words = "alpha beta gamma delta café 漢字 parseFile read_all one two three".split()
+    words = ["alpha", "beta", "gamma", "delta", "café", "漢字", "parseFile", "read_all", "one", "two", "three"]
     draw = random.Random(seed)
     texts = ["\n\n".join(" ".join(draw.choices(words, k=40)) for _ in range(draw.randint(0, 40))) for _ in range(count)]
     return [note(f"d/{i:03d}.txt", text or "x", title=f"t{i}") for i, text in enumerate(texts)]

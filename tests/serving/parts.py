@@ -72,12 +72,23 @@ class ListIndex:
 
     systems, best_system = ("best", "bm25"), "bm25"
 
-    def search(self, query: str, k: int, system: str) -> list[Found]:
+    def search(self, query: str, k: int, system: str, *, explain: bool = False) -> list[Found]:
         wanted = set(query.lower().split())
         scored = [(len(wanted & set(text.lower().split())), text) for text in SENTENCES]
         best = sorted((pair for pair in scored if pair[0]), reverse=True)[:k]
         return [
-            Found(rank, score, f"{rank:032x}", "lib/a.py", 10, "a", text, "code", {"bm25": rank}, {"bm25": score})
+            Found(
+                rank,
+                score,
+                f"{rank:032x}",
+                "lib/a.py",
+                10,
+                "a",
+                text,
+                "code",
+                {"bm25": rank},
+                {"bm25": score} if explain else {},
+            )
             for rank, (score, text) in enumerate(best, 1)
         ]
 

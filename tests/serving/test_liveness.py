@@ -122,3 +122,17 @@ def test_a_taken_port_is_named() -> None:
         port = first.getsockname()[1]
         with pytest.raises(RecipeError, match=f"127.0.0.1:{port}: can't listen there .*--port 0"):
             listen("127.0.0.1", port)
+
+
+def test_a_stream_that_waits_for_its_turn_says_that_it_lives(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("groundup.serving.work.HEARTBEAT", 0.05)
+    body = LONG | {"max_tokens": 3}
+    with served.service.generators["endless"].turns.turn():
+        stream = httpx.stream("POST", f"{served.url}/v1/completions", json=body, timeout=60)
+        opened = stream.__enter__()
+        lines = opened.iter_lines()
+        assert next(line for line in lines if line) == ": waiting"
+    rest = [line for line in lines if line.startswith("data: ")]
+    stream.__exit__(None, None, None)
+    assert rest[-1] == "data: [DONE]"
+    assert json.loads(rest[-2].removeprefix("data: "))["choices"][0]["finish_reason"] == "length"

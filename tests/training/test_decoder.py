@@ -213,3 +213,14 @@ def test_rate_counts_the_tokens_of_the_middle_step() -> None:
     times = iter([0.0, 10.0, 10.5, 20.0, 20.25, 30.0, 30.125])
     config: TransformerConfig = CONFIG
     assert measure_rate(config, 2, 8, clock=lambda: next(times)) == pytest.approx(16 / 0.25)
+
+
+def test_bf16_products_train_to_about_the_same_loss(tmp_path: Path) -> None:
+    losses = []
+    for number_format in ("fp32", "bf16"):
+        plan = dataclasses.replace(PLAN, number_format=number_format)
+        result = train_decoder(shards(), CONFIG, plan, tmp_path / number_format)
+        assert all(parameter.dtype == torch.float32 for parameter in result.model.parameters())
+        losses.append([point["loss"] for point in result.curve])
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.03)

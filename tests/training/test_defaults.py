@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from groundup.training.defaults import MAX_EPOCHS, choose_decoder, choose_encoder, speed
+from groundup.training.plan import EncoderPlan, TrainingPlan
 
 
 @given(seconds=st.floats(1, 1e5), gflops=st.floats(1, 1e5), corpus=st.integers(100, 10**10))
@@ -43,10 +47,19 @@ def test_encoder_fits_its_time() -> None:
     for seconds in (10, 60, 600):
         chosen = choose_encoder(seconds, 130, 4096)
         config, plan = chosen.config, chosen.plan
-        layers = config.flops_per_token(128) - 2 * config.width * config.vocab_size
-        masked = 3 * config.flops_per_token(128) * plan.masked_tokens
-        pairs = 3 * layers * plan.pair_examples * (plan.query_length + plan.passage_length)
+        head = 2 * config.width * config.vocab_size
+        masked = 3 * (config.flops_per_token(plan.length) - head * (1 - plan.masked_share)) * plan.masked_tokens
+        tokens = plan.pair_examples * (plan.query_length + plan.passage_length)
+        pairs = 3 * (config.flops_per_token(plan.passage_length) - head) * tokens
         assert masked + pairs == pytest.approx(seconds * speed(130, "fp32"), rel=0.01)
     asked = choose_encoder(60, 130, 4096, width=64, layers=2, masked_tokens=5, pair_examples=7)
     assert (asked.config.width, asked.config.layers) == (64, 2)
     assert (asked.plan.masked_tokens, asked.plan.pair_examples) == (5, 7)
+
+
+def test_plans_come_back_from_json_as_they_were() -> None:
+    for kind, plan in (
+        (TrainingPlan, choose_decoder(60, 130, 10**6).plan),
+        (EncoderPlan, choose_encoder(60, 130, 4096).plan),
+    ):
+        assert TypeAdapter(kind).validate_python(json.loads(json.dumps(plan.to_dict()))) == plan

@@ -38,6 +38,7 @@ _DATE = re.compile(
 )
 _YEARS = re.compile(r"^(?:1[6-9]|20)\d\d(?:[-/ ]{1,3}(?:(?:1[6-9]|20)\d\d|\d\d))+$")
 _NETWORK_ADDRESS = re.compile(r"^\d{1,3}(?:\.\d{1,3}){3}$")
+_DECIMAL = re.compile(r"^\+\d+\.\d+$")
 _ISBN = re.compile(r"^97[89][- ]")
 _THOUSANDS = re.compile(r"^\d{1,3}(?:[ \u00a0.]\d{3})+$")
 # Three groups at least, one kind of separator: ten digits in a row may be anything, "117-142, 7 (1950)" is a citation.
@@ -61,7 +62,7 @@ def find_phones(text: str, regions: tuple[str, ...], *, code: bool, start: int, 
 def _is_phone(text: str, match: re.Match[str], regions: tuple[str, ...], code: bool) -> bool:
     number = match.group()
     if "+" in number:
-        return _numbered(number, valid=code)
+        return not _DECIMAL.match(number) and _numbered(number, valid=code)
     if code or _DATE.match(number) or _YEARS.match(number) or _NETWORK_ADDRESS.match(number) or _ISBN.match(number):
         return False
     before = text[max(0, match.start() - _CONTEXT) : match.start()]

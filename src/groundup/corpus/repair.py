@@ -14,8 +14,8 @@ from ftfy.badness import is_bad
 
 # What ftfy would change besides mojibake: control and format characters, ligatures, odd line ends.
 _ODD_CHARACTERS = re.compile(
-    "[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u200e\u200f\u202a-\u202e\u2028\u2029"
-    "\u2066-\u206f\ud800-\udfff\ufb00-\ufb06\ufeff\ufff9-\ufffd]|\x1b\\["
+    "[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u2028\u2029"
+    "\u206a-\u206f\ud800-\udfff\ufb00-\ufb06\ufeff\ufff9-\ufffd]"
 )
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")

@@ -100,7 +100,7 @@ def format_comparison(comparison: Comparison, table: Table) -> str:
         if comparison.settled
         else (f"{comparison.better} and {comparison.worse} can't be told apart")
     )
-    return f"{ahead}: {comparison.column}, {format_estimate(difference)} {table.unit}, n = {difference.n:,}"
+    return f"{ahead}: {comparison.column}, {format_estimate(difference)} {table.unit}, n={difference.n:,}"
 
 
 def render_text(table: Table, width: int = 100) -> str:
@@ -110,7 +110,7 @@ def render_text(table: Table, width: int = 100) -> str:
     """
     width = max(width, 40)
     direction = "higher is better" if table.higher_is_better else "lower is better"
-    lines = _wrap(f"{table.title}: {table.metric} in {table.unit}, 95 % interval, {direction}", width)
+    lines = _wrap(f"{table.title}: {table.metric} ({table.unit}), 95 % interval, {direction}", width)
     lines += _grid(table, width) or _stack(table, width)
     for row in table.rows:
         if row.note:

@@ -21,7 +21,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and x.dtype == self.weight.dtype:
+        if x.device.type == "cpu" and x.dtype == self.weight.dtype and torch.is_grad_enabled():
             y: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
             return y
         if x.dtype == self.weight.dtype:
@@ -30,7 +30,7 @@ class RMSNorm(nn.Module):
 
 
 class _RMSNorm(torch.autograd.Function):
-    """The same as F.rms_norm, which on a processor is a chain of element-wise steps, forwards and backwards.
+    """The same as F.rms_norm, whose gradient on a processor is a chain of element-wise steps.
 
     Here the sums over rows and columns of the gradient are matrix-vector products over one temporary.
     """

@@ -29,6 +29,8 @@ def rope_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtyp
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """x: (B, T, H, D), every pair turned by its position's angle."""
+    if not torch.is_grad_enabled():  # one token at a time, autograd's own cost would be seen
+        return _turned(x, *rotation, 1.0)
     y: Tensor = _Rotate.apply(x, *rotation)  # type: ignore[no-untyped-call]
     return y
 

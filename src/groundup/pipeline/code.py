@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,10 @@ from groundup.pipeline.identity import digest_of
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # No part of any result: what goes wrong, how far, where things lie, how fast the machine is, who asked.
-APART = ("errors", "progress", "machine", "pipeline", "recipe", "cli", "__init__")
+APART = ("errors", "progress", "machine", "pipeline", "recipe", "cli", "__init__", "__main__")
 # Also inside functions and TYPE_CHECKING, and (at the price of a needless rerun) in a docstring's example.
-_IMPORT = re.compile(
-    r"^[ \t]*(?:from[ ]+(\.*[\w.]*)[ ]+import[ ]+(\([^)]*\)|[^\n]+)|import[ ]+([^\n#]+))", re.MULTILINE
-)
+_FROM = re.compile(r"^[ \t]*from[ ]+(groundup[\w.]*|\.[\w.]*)[ ]+import[ ]+(\([^)]*\)|[^\n]+)", re.MULTILINE)
+_PLAIN = re.compile(r"^[ \t]*import[ ]+([^\n#]*\bgroundup\.[^\n#]+)", re.MULTILINE)
 
 
 def code_version(modules: Sequence[str]) -> str:
@@ -33,24 +33,27 @@ def code_versions(modules: Sequence[str], package: Path = PACKAGE) -> dict[str, 
 
     A package named counts with every file in it, data files too. Raises ValueError for a name that is no module.
     """
-    found: dict[str, str] = {}
     waiting = [_relative(module, package) for module in modules]
-    for module in modules:
-        if not _files(_relative(module, package), package):
+    for module, relative in zip(modules, waiting, strict=True):
+        if not _files(relative, package):
             raise ValueError(f"there is no module {module} in {package}: mend the step's `code`")
-    named = set(waiting)
-    seen: set[str] = set()
+    named, seen, found = set(waiting), set[str](), dict[str, str]()
+    folder = str(package)
     while waiting:
         module = waiting.pop()
-        if module in seen:
-            continue
-        seen.add(module)
-        whole = module in named
-        for path in _files(module, package) if whole else _files(module, package)[:1]:
-            name, digest, imported = read_source(path, package)
-            found[name] = digest
-            waiting += [other for other in imported if other.partition(".")[0] not in APART]
+        if module not in seen:
+            seen.add(module)
+            for name, digest, imported in read_module(module, module in named, folder):
+                found[name] = digest
+                waiting += imported
     return dict(sorted(found.items()))
+
+
+@functools.cache  # per process: a process runs the code it started with, whatever is written to disk meanwhile
+def read_module(module: str, whole: bool, package: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """(dotted name, sha256, modules it imports) of a module's file, or of every file of a package taken whole."""
+    files = _files(module, Path(package))
+    return tuple(_read(path, Path(package)) for path in (files if whole else files[:1]))
 
 
 def _relative(module: str, package: Path) -> str:
@@ -60,47 +63,48 @@ def _relative(module: str, package: Path) -> str:
 
 
 @functools.cache
-def _files(module: str, package: Path) -> tuple[Path, ...]:
+def _files(module: str, package: Path) -> tuple[str, ...]:
     """A module's file, or a package's __init__ and then every other file in it; empty if there is no such thing."""
-    at = package.joinpath(*module.split("."))
-    if at.is_dir():
-        files = [path for path in sorted(at.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-        return tuple(sorted(files, key=lambda path: path != at / "__init__.py"))
-    return (at.with_suffix(".py"),) if at.with_suffix(".py").is_file() else ()
+    at = os.path.join(package, *module.split("."))
+    if not os.path.isdir(at):
+        return (f"{at}.py",) if os.path.isfile(f"{at}.py") else ()
+    found = []
+    for folder, folders, names in os.walk(at):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        found += [os.path.join(folder, name) for name in names]
+    first = os.path.join(at, "__init__.py")
+    return tuple(sorted(found, key=lambda path: (path != first, path)))
 
 
-@functools.cache  # per process: a process runs the code it started with, whatever is written to disk meanwhile
-def read_source(path: Path, package: Path) -> tuple[str, str, tuple[str, ...]]:
-    """(dotted name, sha256, modules of the package it imports, without the package's own name) of one file."""
-    content = path.read_bytes()
-    inside = path.relative_to(package)
-    name = (
-        ".".join([package.name, *inside.with_suffix("").parts]) if path.suffix == ".py" else f"{package.name}/{inside}"
-    )
-    imported: tuple[str, ...] = ()
-    if path.suffix == ".py":
-        imported = tuple(dict.fromkeys(_imports(content.decode("utf-8", "replace"), inside.parent.parts, package)))
-    return name.removesuffix(".__init__"), hashlib.sha256(content).hexdigest(), imported
+@functools.cache
+def _read(path: str, package: Path) -> tuple[str, str, tuple[str, ...]]:
+    with open(path, "rb") as file:
+        content = file.read()
+    digest, inside = hashlib.sha256(content).hexdigest(), os.path.relpath(path, package).replace(os.sep, "/")
+    if not path.endswith(".py"):
+        return f"{package.name}/{inside}", digest, ()
+    folder = inside.split("/")[:-1]
+    name = ".".join([package.name, *inside.removesuffix(".py").split("/")]).removesuffix(".__init__")
+    imported = dict.fromkeys(_imports(content.decode("utf-8", "replace"), folder, package))
+    return name, digest, tuple(module for module in imported if module.partition(".")[0] not in APART)
 
 
-def _imports(text: str, folder: tuple[str, ...], package: Path) -> Iterator[str]:
+def _imports(text: str, folder: list[str], package: Path) -> Iterator[str]:
     """Every module inside the package that a source text may import, packages above it included."""
-    for base, names, plain in _IMPORT.findall(text):
-        if plain:
-            targets = [part.split(" as ")[0].strip() for part in plain.split(",")]
-        else:
-            dots = len(base) - len(base.lstrip("."))
-            parts = [package.name, *folder][: 1 + len(folder) - max(dots - 1, 0)] if dots else []
-            module = ".".join([*parts, *([base.lstrip(".")] if base.lstrip(".") else [])])
-            words = re.sub(r"#[^\n]*|[()]", " ", names).split(",")
-            targets = [module, *(f"{module}.{word.split(' as ')[0].strip()}" for word in words)]
-        for target in targets:
-            head, _, rest = target.partition(".")
-            steps = rest.split(".") if head == package.name and rest else []
-            for i in range(1, len(steps) + 1):
-                inside = ".".join(steps[:i])
-                if inside.replace(".", "").isidentifier() and _files(inside, package):
-                    yield inside
+    targets = [part.split()[0] for line in _PLAIN.findall(text) for part in line.split(",") if part.strip()]
+    for base, names in _FROM.findall(text):
+        dots = len(base) - len(base.lstrip("."))
+        parts = [package.name, *folder][: 1 + len(folder) - (dots - 1)] if dots else []
+        module = ".".join([*parts, *filter(None, [base.lstrip(".")])])
+        words = re.sub(r"#[^\n]*|[()]", " ", names).split(",")
+        targets += [module, *(f"{module}.{word.split()[0]}" for word in words if word.strip())]
+    for target in dict.fromkeys(targets):
+        head, _, rest = target.partition(".")
+        steps = rest.split(".") if head == package.name and rest else []
+        for i in range(1, len(steps) + 1):
+            inside = ".".join(steps[:i])
+            if _files(inside, package):
+                yield inside
 
 
 def describe_change(before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -58,10 +58,11 @@ class Scale:
     def around(cls, values: Sequence[float], margin: float = 0.05, log: bool = False) -> Scale:
         """Holds all values with a margin on both sides. There has to be one; for `log`, all above zero."""
         low, high = min(values), max(values)
+        same = high - low <= 1e-9 * max(abs(low), abs(high))  # a scale this fine would drown in rounding
         if log:
-            room = (high / low) ** margin if high > low else 1.2
+            room = 1.2 if same else (high / low) ** margin
             return cls(low / room, high * room, log)
-        room = (high - low) * margin or abs(high) * margin or 1.0
+        room = abs(high) * margin or 1.0 if same else (high - low) * margin
         return cls(low - room, high + room)
 
     def percent(self, value: float) -> float:

@@ -73,7 +73,7 @@ def _missing(summary: RunSummary, titles: Sequence[str]) -> str:
     if not titles:
         return ""
     why = f"the run stopped in “{escape(summary.failure.step)}”" if summary.failure else "this run made none of it"
-    return f'<p class="missing">Not in this report, because {why}: {", ".join(titles)}.</p>'
+    return f'<p class="missing">Not in this report, because {why}: {"; ".join(titles)}.</p>'
 
 
 def _started(summary: RunSummary) -> str:

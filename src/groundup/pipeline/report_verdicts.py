@@ -13,7 +13,7 @@ def verdict(table: Table) -> str:
     direction = "higher is better" if table.higher_is_better else "lower is better"
     head = (
         f'<h3 id="verdict-{escape(table.id)}">{escape(table.title)}</h3>'
-        f'<p class="soft small">{escape(table.metric)} in {escape(table.unit)}; {direction}; '
+        f'<p class="soft small">{escape(table.metric)} ({escape(table.unit)}); {direction}; '
         "lines are 95 % intervals over documents or questions</p>"
     )
     sentence = f'<p class="sentence">{escape(table.sentence)}</p>' if table.sentence else ""

@@ -19,11 +19,11 @@ class Step:
 
     identity: all that its output depends on beside inputs and code; plain data, no paths, devices, threads or seconds.
     inputs: name the step uses → name of the step that makes it. code: groundup modules or packages whose source, with
-    all they import of groundup, is part of the key; left out, the module that `run` stands in. version: raised by hand where the
-    code hash can't see a change. disk_bytes: what it will write at most; checked against the free space before it
-    starts. keeps_work: after a crash it finds its work folder as it was and decides itself what is usable; otherwise
-    the folder starts empty (leftovers of a killed attempt would end up in the artifact) and only `Context.scratch`
-    survives. intact: says why a whole artifact is of no use all the same ("its release is missing"), "" if it is.
+    all they import of groundup, is part of the key; left out, the module that `run` stands in. version: raised by hand
+    where the code hash can't see a change. disk_bytes: what it will write at most; checked against the free space
+    before it starts. keeps_work: after a crash it finds its work folder as it was and decides itself what is usable;
+    otherwise the folder starts empty (leftovers of a killed attempt would end up in the artifact) and only
+    `Context.scratch` survives. intact: says why a whole artifact can't be used all the same, "" if it can.
     """
 
     name: str

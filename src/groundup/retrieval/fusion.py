@@ -10,8 +10,8 @@ from groundup.retrieval.sparse import Ranking
 
 RRF_K = 60  # Cormack, Clarke & Büttcher 2009; flat between 20 and 100 on the sets measured in the log
 
-# Share of the dense score in the convex fusion where none was fitted (`evaluation.search_verdict.fit_dense_weight`). The
-# best lies at .5 on SciFact's training queries and at .9 on CoSQA's; .7 loses least on both together.
+# Share of the dense score in the convex fusion where none was fitted (`search_verdict.fit_dense_weight`). The best
+# lies at .5 on SciFact's training queries and at .9 on CoSQA's; .7 loses least on both together.
 DENSE_WEIGHT = 0.7
 
 

@@ -74,7 +74,8 @@ class Coverage:
 class Index:
     """Read-only and whole: what happens in the store meanwhile does not reach it. Threads may share it.
 
-    `best`: the system that serves, `dense_weight`: the dense share of "hybrid"; both are a verdict's choice. Rows are chunk numbers, 0 … chunks − 1.
+    `best`: the system that serves, `dense_weight`: the dense share of "hybrid"; both are a verdict's choice.
+    Rows are chunk numbers, 0 … chunks − 1.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Index:
         self._reader: weakref.finalize[[int], Index] | None = None
 
     def keep(self, reader: int) -> None:
-        """Holds a file descriptor, whose shared lock keeps the version's folder, as long as this index is referred to."""
+        """Holds a file descriptor, whose shared lock keeps the version's folder, as long as this index lives."""
         self._reader = weakref.finalize(self, os.close, reader)
 
     def close(self) -> None:

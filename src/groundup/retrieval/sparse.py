@@ -73,8 +73,8 @@ class Postings:
         """
         unique, repeats = _query(terms)
         weights = (self.bm25_idf(unique) * repeats).astype(np.float32)
-        mean = max(self.mean_length, 1e-9)
-        return _rank(_bm25_scores(self.indptr, self.rows, self.counts, self.lengths, unique, weights, k1, b, mean), k)
+        lengths = self._length_norms(k1, b)
+        return _rank(_bm25_scores(self.indptr, self.rows, self.counts, lengths, unique, weights), k)
 
     def tfidf(self, terms: Sequence[int], k: int) -> Ranking:
         """Cosine of tf · idf vectors, as scikit-learn's TfidfVectorizer has them."""
@@ -93,6 +93,16 @@ class Postings:
         """(N,) 1 / length of each passage's tf · idf vector; one pass over the postings, on first use."""
         idf = self.tfidf_idf(np.arange(len(self.indptr) - 1))
         return _norms(self.indptr, self.rows, self.counts, idf, self.passages)
+
+    def _length_norms(self, k1: float, b: float) -> Floats:
+        """(N,) k1 (1 − b + b · length / mean length), kept for the k1 and b asked for last."""
+        kept = self.__dict__.get("_kept_norms")
+        if kept is None or kept[0] != (k1, b):
+            mean = max(self.mean_length, 1e-9)
+            kept = ((k1, b), (k1 * (1 - b + b * self.lengths / mean)).astype(np.float32))
+            self.__dict__["_kept_norms"] = kept
+        norms: Floats = kept[1]
+        return norms
 
     def _frequencies(self, terms: Sequence[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         at = np.asarray(terms, np.int64)
@@ -115,19 +125,15 @@ def _bm25_scores(
     indptr: npt.NDArray[np.int64],
     rows: Ids,
     counts: npt.NDArray[np.uint16],
-    lengths: Ids,
+    length_norms: Floats,
     terms: npt.NDArray[np.int64],
     weights: Floats,
-    k1: float,
-    b: float,
-    mean: float,
 ) -> Floats:
-    scores = np.zeros(len(lengths), np.float32)
+    scores = np.zeros(len(length_norms), np.float32)
     for i in range(len(terms)):
         for j in range(indptr[terms[i]], indptr[terms[i] + 1]):
-            row = rows[j]
-            count = float(counts[j])
-            scores[row] += weights[i] * (count / (count + k1 * (1.0 - b + b * lengths[row] / mean)))
+            count = np.float32(counts[j])
+            scores[rows[j]] += weights[i] * count / (count + length_norms[rows[j]])
     return scores
 
 
@@ -194,9 +200,10 @@ def top_k(scores: Floats, k: int, floor: float) -> tuple[npt.NDArray[np.int64], 
     heap_scores = np.empty(k, np.float32)
     heap_rows = np.empty(k, np.int64)
     size = 0
+    bar = np.float32(floor if k else np.inf)  # what a score has to pass: the floor, then the worst of k kept
     for row in range(len(scores)):
         score = scores[row]
-        if score <= floor or k == 0 or (size == k and score <= heap_scores[0]):
+        if score <= bar:
             continue  # rows come in ascending order, so an equal score never displaces an earlier row
         if size < k:
             at = size
@@ -221,6 +228,8 @@ def top_k(scores: Floats, k: int, floor: float) -> tuple[npt.NDArray[np.int64], 
                 heap_scores[at], heap_rows[at] = heap_scores[child], heap_rows[child]
                 at = child
         heap_scores[at], heap_rows[at] = score, row
+        if size == k:
+            bar = heap_scores[0]
     order = np.argsort(heap_rows[:size])
     rows, best = heap_rows[:size][order], heap_scores[:size][order]
     order = np.argsort(-best, kind="mergesort")

@@ -35,7 +35,8 @@ class ServedIndex:
         """What "best" runs now: it changes while chunks are still being embedded."""
         return self._current().resolve("best", self._encoder)
 
-    def search(self, query: str, k: int, system: str) -> list[Found]:
+    def search(self, query: str, k: int, system: str, *, explain: bool = False) -> list[Found]:
+        """Always with scores: reading each result's terms costs microseconds beside the search itself."""
         try:
             explained = self._current().explain(query, k, system, self._encoder)
         except ReleaseError as error:

@@ -31,7 +31,7 @@ class SearchIndex(Protocol):
     @property
     def best_system(self) -> str: ...
 
-    def search(self, query: str, k: int, system: str) -> list[Found]: ...
+    def search(self, query: str, k: int, system: str, *, explain: bool = False) -> list[Found]: ...
 
     def answer(self, question: str, k: int) -> Extract: ...
 
@@ -180,14 +180,14 @@ class ReleaseService:
         read = sum(min(count, encoder.max_tokens) for count in counts)
         return Embeddings(name, encoder.encode(list(texts), kind=kind), read, long)
 
-    def search(self, query: str, k: int, system: str) -> list[Found]:
+    def search(self, query: str, k: int, system: str, *, explain: bool = False) -> list[Found]:
         index = self._index()
         if system not in index.systems:
             raise RequestError(
                 f"there is no search system {system!r:.60}", mend=f"Send one of {', '.join(index.systems)}.",
                 param="system",
             )  # fmt: skip
-        return index.search(query, k, system)
+        return index.search(query, k, system, explain=explain)
 
     def extract(self, question: str, k: int) -> Extract:
         return self._index().answer(question, k)

@@ -35,7 +35,9 @@ class Service(Protocol):
 
     def embed(self, model: str, texts: Sequence[str], kind: EmbeddingKind, *, truncate: bool) -> Embeddings: ...
 
-    def search(self, query: str, k: int, system: str) -> list[Found]: ...
+    def search(self, query: str, k: int, system: str, *, explain: bool) -> list[Found]:
+        """explain: fill in what each system gave each result; costs a look at every one."""
+        ...
 
     def extract(self, question: str, k: int) -> Extract:
         """Sentences of the corpus that answer the question, with their passages."""

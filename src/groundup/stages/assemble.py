@@ -9,6 +9,7 @@ from pathlib import Path
 from groundup.corpus.policy import CorpusPolicy
 from groundup.errors import SourceError
 from groundup.pipeline.steps import Step
+from groundup.pipeline.store import Store
 from groundup.recipe import Recipe
 from groundup.stages import corpus, decoder, encoder, language, release, scores, search, split, tokens
 from groundup.stages.plan import Plan
@@ -27,7 +28,9 @@ class Brought:
     encoder_digest: str | None = None
 
 
-def assemble(recipe: Recipe, plan: Plan, snapshot: Snapshot, brought: Brought, run_name: str) -> list[Step]:
+def assemble(
+    recipe: Recipe, plan: Plan, snapshot: Snapshot, brought: Brought, store: Store, run_name: str
+) -> list[Step]:
     policy = CorpusPolicy()
     steps = [
         corpus.step(snapshot.digest, snapshot.passed_over_digest, policy, snapshot.total_bytes),
@@ -68,6 +71,7 @@ def assemble(recipe: Recipe, plan: Plan, snapshot: Snapshot, brought: Brought, r
             trained=plan.encoder is not None,
         ),
         release.step(
+            store,
             base=brought.base,
             base_digest=brought.base_digest,
             encoder=brought.encoder,

@@ -21,6 +21,7 @@ from groundup.stages.language import SCRATCH
 
 
 def step(
+    store: Store,
     *,
     base: str | None,
     base_digest: str | None,
@@ -59,6 +60,7 @@ def step(
         inputs=inputs,
         code=("groundup.registry", "groundup.stages.release"),
         disk_bytes=1 << 29,
+        intact=lambda artifact: release.fault(store, artifact.read_json("release.json")["release"]),
     )
 
 
@@ -129,6 +131,7 @@ def run(context: Context) -> None:
         ),
         data_card=data_card(_data_facts(inputs, config)),
         artifacts=list(inputs.values()),
+        measured_on=inputs["split"].digest,
     )
     write_json(context.work / "release.json", {"release": made.id})
     context.leave_out("release.json")  # the cards hold timings

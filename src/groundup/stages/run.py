@@ -124,7 +124,7 @@ class _Run:
         files, events = list_files(self.recipe)
         self.models = models = self._choose(files, events, retrain, self._made_plan)
         write_snapshot(self.folder / SNAPSHOT, models.snapshot)
-        steps = assemble(self.recipe, models.plan, models.snapshot, self.brought, self.name)
+        steps = assemble(self.recipe, models.plan, models.snapshot, self.brought, self.store, self.name)
         pipeline = Pipeline(self.store, steps, self._execution(models.snapshot), run=self.name)
         self._run_steps(pipeline, {"corpus"})
         self._timed("index", lambda: self._refresh_index(models))
@@ -314,7 +314,7 @@ class _Run:
             return make_plan(self.recipe, listed_bytes, listed_files, brought.base_path, brought.encoder_path)
 
         models = self._choose(files, events, retrain, make)
-        steps = assemble(self.recipe, models.plan, models.snapshot, self.brought, self.name)
+        steps = assemble(self.recipe, models.plan, models.snapshot, self.brought, self.store, self.name)
         ahead += Pipeline(self.store, steps, None, run=self.name).plan()
         live = read_live(self.folder / LIVE)
         if live is not None and live.wanted == wanted_version(models.states):

@@ -22,12 +22,22 @@ UTILISATION_BF16 = 0.2
 
 # Four passes over a corpus are almost worth four times as much text (Muennighoff et al. 2023).
 MAX_EPOCHS = 4
-# Smallest shape first. @SHAPES@
+# Smallest shape first. Bits per byte at equal tokens, and tokens that four minutes of 130 GFLOP/s would give:
+#   vocabulary 2,048, rate of embeddings .01:  128 × 2  2.290 (batch 2,048)  3.2 M     128 × 4  2.310 (2,048)  1.8 M
+#                                              192 × 3  2.214 (2,048)        1.3 M
+#   vocabulary 4,096, rate of embeddings .03:  128 × 2  2.133 (2,048)        2.2 M     192 × 2  2.099 (2,048)  1.4 M
+#   vocabulary 8,192, rate of embeddings .03:  128 × 2  2.063 (2,048)        1.5 M
+# So two layers were as good as four. Width and vocabulary gain at equal tokens what they cost in tokens at equal time,
+# to within what such runs can tell, and the smaller shape makes everything after it faster.
 SHAPES = ((128, 2), (192, 3), (256, 4), (384, 6), (512, 8), (768, 12), (1024, 16))  # (width, layers)
+# Where the next shape begins. A guess between these runs and the 20 of Hoffmann et al. 2022, whose parameters leave out
+# small embeddings: with 3, four minutes at 130 GFLOP/s take 128 × 2, half an hour 192 × 3.
 TOKENS_PER_PARAMETER = 3.0
-ENCODER_SHAPES = ((128, 3), (192, 4), (256, 6), (384, 6))
-LENGTH = 256
-MASKED_LENGTH, QUERY_LENGTH, PASSAGE_LENGTH = 128, 48, 160  # tokens; of an encoder's two parts
+ENCODER_SHAPES = ((128, 1), (128, 2), (192, 3), (256, 4), (384, 6))
+MASKED_TIME_SHARE = 0.2  # of an encoder's time; pairs are what search needs
+MIN_PAIRS = 20_000  # seen, for the next shape: fewer teach it nothing that the smaller one doesn't learn
+LENGTH = 256  # at 512, 2.398 against 2.310 bits per byte (128 × 4, vocabulary 2,048): half as many different places
+MASKED_LENGTH, QUERY_LENGTH, PASSAGE_LENGTH = 128, 32, 96  # tokens; of an encoder's two parts
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,9 @@ def choose_decoder(
         fitting = [c for c in ladder if (tokens or bounded(c)) >= TOKENS_PER_PARAMETER * c.parameters()]
         config = fitting[-1] if fitting else ladder[0]
         reasons["shape"] = (
-            f"the largest that sees {TOKENS_PER_PARAMETER:g} tokens a parameter" if fitting else "the smallest"
+            f"the largest that sees {TOKENS_PER_PARAMETER:g} tokens a parameter"
+            if fitting
+            else f"the smallest; a larger one would see under {TOKENS_PER_PARAMETER:g} tokens a parameter"
         )
     if tokens is None:
         tokens = bounded(config)
@@ -102,7 +114,7 @@ def choose_decoder(
         batch_tokens=max(length, batch_tokens or _batch_tokens(tokens)),
         length=length,
         seed=seed,
-        rates=Rates(),
+        rates=decoder_rates(config.width),
         number_format=_format(number_format),
         # At least ten checkpoints and points of the held-out curve, at most one of each in 100,000 tokens.
         save_every_tokens=max(100_000, tokens // 10),
@@ -123,30 +135,33 @@ def choose_encoder(
     seed: int = 0,
     number_format: NumberFormat | str = "fp32",
 ) -> EncoderChoice:
-    """As `choose_decoder`. A third of the time goes to masked tokens, the rest to pairs, which is what search needs."""
+    """As `choose_decoder`, for the two parts of an encoder's training."""
     flops_per_second = speed(gflops, number_format)
 
     def shape(width: int, layers: int) -> TransformerConfig:
         return encoder_config(vocab_size, width, layers, context_length=256, head_dim=min(32, width))
 
     def masked(config: TransformerConfig) -> int:
-        return int(seconds / 3 * flops_per_second / (3 * config.flops_per_token(MASKED_LENGTH)))
+        head = 2 * config.width * config.vocab_size  # on the masked positions alone
+        flops = 3 * (config.flops_per_token(MASKED_LENGTH) - head * (1 - EncoderPlan.masked_share))
+        return int(seconds * MASKED_TIME_SHARE * flops_per_second / flops)
 
     def pairs(config: TransformerConfig) -> int:
-        layers_only = config.flops_per_token(128) - 2 * config.width * config.vocab_size  # no head in this part
-        return int(seconds * 2 / 3 * flops_per_second / (3 * layers_only * (QUERY_LENGTH + PASSAGE_LENGTH)))
+        layers_only = config.flops_per_token(PASSAGE_LENGTH) - 2 * config.width * config.vocab_size
+        flops = 3 * layers_only * (QUERY_LENGTH + PASSAGE_LENGTH)
+        return int(seconds * (1 - MASKED_TIME_SHARE) * flops_per_second / flops)
 
     if width and layers:
         config, reason = shape(width, layers), "as asked for"
     else:
         ladder = [shape(width or w, layers or n) for w, n in ENCODER_SHAPES]
-        fitting = [c for c in ladder if pairs(c) >= 20_000]  # fewer examples than that teach a larger shape nothing
+        fitting = [c for c in ladder if pairs(c) >= MIN_PAIRS]
         config = fitting[-1] if fitting else ladder[0]
-        reason = "the largest that sees 20,000 pairs" if fitting else "the smallest"
+        reason = f"the largest that sees {MIN_PAIRS:,} pairs" if fitting else "the smallest"
     plan = EncoderPlan(
         masked_tokens=masked_tokens or max(1, masked(config)),
         pair_examples=pair_examples or max(1, pairs(config)),
-        batch_tokens=4096,
+        batch_tokens=2048,
         pair_batch=64,
         seed=seed,
         number_format=_format(number_format),
@@ -154,13 +169,24 @@ def choose_encoder(
         query_length=QUERY_LENGTH,
         passage_length=PASSAGE_LENGTH,
     )
-    examples = "as asked for" if masked_tokens and pair_examples else f"a third and two thirds of {seconds:.0f} s"
+    examples = f"{MASKED_TIME_SHARE:.0%} of {seconds:.0f} s for masked tokens"
+    if masked_tokens and pair_examples:
+        examples = "as asked for"
     return EncoderChoice(config, plan, {"shape": reason, "examples": examples})
 
 
 def speed(gflops: float, number_format: str) -> float:
     """FLOP/s that a training step reaches where a 256-square product runs at `gflops`."""
     return gflops * 1e9 * (UTILISATION_BF16 if _format(number_format) == "bf16" else UTILISATION)
+
+
+def decoder_rates(width: int) -> Rates:
+    """Peak rates. Embeddings, 4,096 tokens, 128 × 2: .03 2.133, .06 2.062 (batch 2,048); .03 2.111, .1 2.046 (1,024).
+    Muon: .02 2.386, .04 2.388 (128 × 4, 2,048 tokens, batch 4,096); .02 2.133, .04 2.174 (128 × 2, 4,096 tokens).
+
+    Wider ones by width^-½ (as nanochat has it), and none of them tried.
+    """
+    return Rates(matrices=0.02, embeddings=0.06 * (128 / width) ** 0.5)
 
 
 def _vocabulary(corpus_tokens: int, flops: float) -> tuple[int, str]:

@@ -38,7 +38,7 @@ async def _search(request: Request, query: str, k: int, system: str, explain: bo
     trace = trace_of(request)
 
     def look(_: object) -> tuple[list[Found], str, Coverage]:
-        found, status = service.search(query, k, system), service.status()
+        found, status = service.search(query, k, system, explain=explain), service.status()
         trace.query = dict(service.describe_query(query, found))
         return found, status.best_system if system == "best" else system, status.coverage
 
