@@ -64,14 +64,14 @@ def test_measuring_takes_seconds_and_leaves_threads_as_they_were() -> None:
     assert found.processor in found.sentence()
 
 
-def test_slow_format_is_given_up_after_two_products() -> None:
+def test_slow_format_is_given_up_after_a_few_products() -> None:
     calls = []
 
     def slow() -> None:
         calls.append(time.sleep(0.03))
 
     machine._best_seconds(slow)
-    assert len(calls) == 2
+    assert len(calls) == machine.HOPELESS_TRIES + 1  # the first is not counted
 
 
 def test_bf16_is_picked_only_where_it_pays() -> None:

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from groundup.recipe import Recipe
 
 
-
 class _Commands(TyperGroup):
     """An error a person can mend ends in one paragraph and an exit code of its kind; any other keeps its traceback."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except GroundupError as error:
@@ -176,7 +175,9 @@ def search(
     system: Annotated[
         str, typer.Option(help="best, bm25, tfidf, dense or hybrid; best is what the last verdict chose.")
     ] = "best",
-    explain: Annotated[bool, typer.Option(help="Show each system's rank and score, and the terms that matched.")] = False,
+    explain: Annotated[
+        bool, typer.Option(help="Show each system's rank and score, and the terms that matched.")
+    ] = False,
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -221,7 +222,9 @@ def generate(
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens at most.")] = 128,
     temperature: Annotated[float, typer.Option(min=0, help="0 is greedy; 1 is the model's own distribution.")] = 0.8,
     top_k: Annotated[int | None, typer.Option(min=1, help="Keep the k likeliest tokens.")] = None,
-    top_p: Annotated[float, typer.Option(min=0, max=1, help="Nucleus: keep the likeliest tokens up to this mass.")] = 0.95,
+    top_p: Annotated[
+        float, typer.Option(min=0, max=1, help="Nucleus: keep the likeliest tokens up to this mass.")
+    ] = 0.95,
     min_p: Annotated[float, typer.Option(min=0, max=1, help="Keep tokens at least this share of the likeliest.")] = 0.0,
     repetition_penalty: Annotated[float, typer.Option(min=0.01, help="Above 1: seen tokens become less likely.")] = 1.0,
     presence_penalty: Annotated[float, typer.Option(min=-2, max=2, help="Off the logit of any token seen.")] = 0.0,
@@ -338,7 +341,9 @@ def releases(
 
 @app.command()
 def clean(
-    delete: Annotated[bool, typer.Option(help="Delete; without it the command only says what it would delete.")] = False,
+    delete: Annotated[
+        bool, typer.Option(help="Delete; without it the command only says what it would delete.")
+    ] = False,
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:

@@ -186,26 +186,27 @@ class Sink:
         self.stream, self.memory = stream, memory or MemoryMeter()
         self.step = ""
         self._lock = threading.RLock()
-        self._label = ""
+        self._work = ""
         self._rates: dict[str, Rate] = {}
         self._shown = self._due = 0.0
         self._pending: tuple[str, float, float] | None = None
 
     def __call__(self, label: str, done: float, total: float) -> None:
-        now = time.monotonic()
-        if label == self._label and now < self._due:  # the common case, without the lock
+        """Figures after a comma in the label ("train, loss 3.41") change while the work they stand beside stays one."""
+        now, work = time.monotonic(), label.partition(",")[0]
+        if work == self._work and now < self._due:  # the common case, without the lock
             self._pending = (label, done, total)
             return
         with self._lock:
-            if label not in self._rates:
+            if work not in self._rates:
                 if len(self._rates) >= 64:  # labels with a name of a file in each
                     self._rates.clear()
-                self._rates[label] = Rate(done, now)
+                self._rates[work] = Rate(done, now)
             # What begins is shown soon, and what came before it with its last state; threads that take turns are not.
-            changed = label != self._label and now - self._shown >= self.every / 10
+            changed = work != self._work and now - self._shown >= self.every / 10
             if changed:
                 self._flush(now)
-            self._label, self._pending = label, (label, done, total)
+            self._work, self._pending = work, (label, done, total)
             if changed or now >= self._due:
                 self._flush(now)
 
@@ -214,7 +215,7 @@ class Sink:
             return
         (label, done, total), self._pending = self._pending, None
         self._shown, self._due = now, now + self.every
-        rate = self._rates.get(label)
+        rate = self._rates.get(label.partition(",")[0])
         speed = rate.per_second(done, now) if rate is not None else 0.0
         left = (total - done) / speed if speed > 0 and total > done else None
         self.show(label, done, total, speed, left)
@@ -223,7 +224,7 @@ class Sink:
         """Take what the pipeline says of a step when it starts and when it ends."""
         with self._lock:
             self._flush(time.monotonic())
-            self._label, self._shown, self._due = "", 0.0, 0.0
+            self._work, self._shown, self._due = "", 0.0, 0.0
             self._rates.clear()
             self.step = record.name if record.state == "running" else ""
             self.show_step(record)

@@ -121,9 +121,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
-        raise RecipeError(
-            "is not a mapping of choices", place=str(path), mend="Write lines such as `minutes: 20`."
-        )
+        raise RecipeError("is not a mapping of choices", place=str(path), mend="Write lines such as `minutes: 20`.")
     lines: dict[tuple[str, ...], int] = {}
 
     def walk(at: yaml.Node, trail: tuple[str, ...]) -> None:

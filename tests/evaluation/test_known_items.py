@@ -107,7 +107,7 @@ def test_stripping_the_standard_library_changes_docstrings_only() -> None:
                 node.body[0] = ast.Expr(ast.Constant(...))
             return node
 
-    for path in sorted(Path(ast.__file__).parent.glob("[i-l]*.py")):
+    for path in sorted(Path(ast.__file__).parent.glob("[ij]*.py")):
         text = path.read_text(encoding="utf-8")
         stripped = strip_docstrings(text)
         assert stripped is not None

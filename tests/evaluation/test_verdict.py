@@ -71,6 +71,7 @@ def set_in(plain: dict[str, Any], path: list[str | int], value: Any) -> None:
         (["rows", 1, "role"], "judge", r"rows\[1\]\.role"),
         (["rows", 0, "values", "held-out documents", "n"], 1.5, r"rows\[0\]\.values\.held-out documents\.n"),
         (["rows", 0, "values", "held-out documents", "low"], True, r"rows\[0\]\.values\.held-out documents\.low"),
+        (["rows", 0, "values", "held-out documents", "n"], True, r"rows\[0\]\.values\.held-out documents\.n"),
         (["rows", 0, "rank"], 1, r"rows\[0\]: unknown 'rank'"),
         (["comparisons", 0], [], r"comparisons\[0\]"),
     ],

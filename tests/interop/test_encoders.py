@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from groundup.errors import ModelError
-from groundup.interop.encoders import encoder_digest, find_encoder, load_encoder
+from groundup.interop.encoders import load_encoder
+from groundup.interop.locate import encoder_digest, find_encoder
 from groundup.interop.sentence_encoder import SentenceEncoder
 from groundup.interop.trained_encoder import save_encoder, sentence_encoder
 from groundup.nn.config import encoder_config

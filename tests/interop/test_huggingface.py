@@ -9,9 +9,10 @@ import torch
 
 from groundup.errors import ModelError
 from groundup.interop.assemble import assemble
-from groundup.interop.base import base_config, base_digest, find_base, load_base
+from groundup.interop.base import base_config, load_base
 from groundup.interop.export import exported_weights, load_decoder, save_decoder
 from groundup.interop.huggingface import read_config, write_config
+from groundup.interop.locate import base_digest, find_base
 from groundup.interop.weight_maps import LLAMA, inverted, translate
 from groundup.nn.config import TransformerConfig, decoder_config, encoder_config
 from groundup.nn.init import initialise

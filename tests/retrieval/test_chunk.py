@@ -63,10 +63,33 @@ def check(made: Document, limit: int) -> None:
 
 
 LINES = st.sampled_from(
-    ["# One", "## Two words", "text goes on. And on!", "", "  ", "===", "---", "| a | b |", "|---|---|", "| 1 | 2 |", "```",
-     "def f(x):", "    return x", "class A:", "    def g(self): pass", "x = 1; y = 2", '"""', "\x0c", "é 漢字 😀", "\tz",
-     "@d", "if x:", "    y = '''a", "a" * 50, "- item", "\\", "a,b", '"q', "\r", "\u2028", "\x1c"]
-)  # fmt: skip
+    [
+        *(
+            "# One",
+            "## Two words",
+            "text goes on. And on!",
+            "",
+            "  ",
+            "===",
+            "---",
+            "| a | b |",
+            "|---|---|",
+            "| 1 | 2 |",
+        ),
+        *(
+            "```",
+            "def f(x):",
+            "    return x",
+            "class A:",
+            "    def g(self): pass",
+            "x = 1; y = 2",
+            '"""',
+            "@d",
+            "if x:",
+        ),
+        *("\x0c", "é 漢字 😀", "\tz", "    y = '''a", "a" * 50, "- item", "\\", "a,b", '"q', "\r", "\u2028", "\x1c"),
+    ]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -83,7 +106,7 @@ def test_any_text_is_covered(text: str, kind: str) -> None:
 
 @pytest.mark.parametrize("limit", [200, CHUNK_LIMIT])
 def test_real_modules_are_covered_and_each_function_is_a_chunk_of_its_own(limit: int) -> None:
-    for path in sorted(Path(ast.__file__).parent.glob("[a-d]*.py")):
+    for path in sorted(Path(ast.__file__).parent.glob("[ab]*.py")):
         made = document(path.read_text(encoding="utf-8"), source=f"stdlib/{path.name}")
         check(made, limit)
         titles = {chunk.title for chunk in chunk_document(made, limit) if chunk.kind == "function"}

@@ -15,7 +15,7 @@ from groundup.serving.index_adapter import ServedIndex
 from tests.serving.parts import HashEncoder
 
 TEXTS = {
-    "notes/birds.md": "# Birds\n\nThe kingfisher 🐦 nests in river banks. It eats small fish.\n",
+    "notes/birds.md": "# Birds\n\nAll fly.\n\n## Kingfisher\n\nThe kingfisher 🐦 nests in banks. It eats fish.\n",
     "notes/trees.md": "# Trees\n\nThe alder grows beside rivers. Its roots fix nitrogen.\n",
     "lib/shape.py": 'def area(radius):\n    """Area of a circle."""\n    return 3.14 * radius ** 2\n',
 }

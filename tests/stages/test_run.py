@@ -49,7 +49,9 @@ def test_every_part_of_the_verdict_is_there(finished: Finished) -> None:
 
 
 def test_baselines_never_serve(finished: Finished) -> None:
-    assert all(row.role == "candidate" for table in finished.outcome.summary.verdicts for row in table.rows if row.serves)
+    assert all(
+        row.role == "candidate" for table in finished.outcome.summary.verdicts for row in table.rows if row.serves
+    )
 
 
 def test_the_release_holds_what_serves_and_its_cards(finished: Finished) -> None:
@@ -68,7 +70,9 @@ def test_the_report_is_one_file_that_loads_nothing(finished: Finished) -> None:
 
 
 def test_nothing_of_a_person_stays_where_a_mask_should_be(finished: Finished) -> None:
-    found = [path for path in finished.store.rglob("*") if path.is_file() and b"anna.gardener@posteo.de" in path.read_bytes()]
+    found = [
+        path for path in finished.store.rglob("*") if path.is_file() and b"anna.gardener@posteo.de" in path.read_bytes()
+    ]
     assert found == []
 
 
@@ -100,7 +104,9 @@ def test_a_changed_file_refreshes_the_index_alone_and_says_why(copy: tuple[Path,
 
     found = search_index(store, "wheelbarrow tarpaulin", k=3, system="bm25", explain=False)
     assert found.found[0].source.endswith("notes/garden.md")
-    assert all("broad beans" not in one.text for one in search_index(store, "beans", k=9, system="bm25", explain=False).found)
+    assert all(
+        "broad beans" not in one.text for one in search_index(store, "beans", k=9, system="bm25", explain=False).found
+    )
 
 
 def test_retrain_takes_the_files_as_they_are(copy: tuple[Path, Path]) -> None:
@@ -172,7 +178,9 @@ def test_one_document_is_too_few_to_measure(tmp_path: Path) -> None:
 def test_three_documents_give_a_release(tmp_path: Path) -> None:
     (tmp_path / "three").mkdir()
     for number, text in enumerate(("beans in November", "the barrel is behind the house", "letters from the coast")):
-        (tmp_path / "three" / f"{number}.md").write_text(f"# Note {number}\n\nThis note is about {text} and little else.\n" * 3)
+        (tmp_path / "three" / f"{number}.md").write_text(
+            f"# Note {number}\n\nThis note is about {text} and little else.\n" * 3
+        )
     outcome = run(small_recipe(tmp_path / "three"), tmp_path / "store")
     raise_failure(outcome)
     assert any("too few" in warning.lower() for table in outcome.summary.verdicts for warning in table.warnings)

@@ -31,7 +31,9 @@ def signatures(
     cache.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(cache.with_name("signatures.sqlite"), timeout=60)) as base:
         base.execute("PRAGMA journal_mode=WAL")
-        base.execute("CREATE TABLE IF NOT EXISTS signatures (policy TEXT, id TEXT, value BLOB, PRIMARY KEY (policy, id))")
+        base.execute(
+            "CREATE TABLE IF NOT EXISTS signatures (policy TEXT, id TEXT, value BLOB, PRIMARY KEY (policy, id))"
+        )
         digest = policy.digest()
         known = dict(base.execute("SELECT id, value FROM signatures WHERE policy = ?", (digest,)))
         found = {document.id: known[document.id] for document in documents if document.id in known}

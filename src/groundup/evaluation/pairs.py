@@ -33,9 +33,9 @@ def training_pairs(training: Iterable[Document], *, seed: int, text_bytes: int, 
             item = collection.item_of_chunk.get(chunk.id)
             if item is not None:
                 passages.setdefault(item, chunk.indexed_text)
-    pairs = []
-    for query, text in collection.queries.items():
-        for item in collection.judgements[query]:
-            if item in passages:
-                pairs.append((text, passages[item]))
-    return pairs
+    return [
+        (text, passages[item])
+        for query, text in collection.queries.items()
+        for item in collection.judgements[query]
+        if item in passages
+    ]

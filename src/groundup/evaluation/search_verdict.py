@@ -74,8 +74,8 @@ def search_verdict(
     """Measures every system on every collection. The first collection that is the corpus' own decides; without one
     that is large enough nothing is decided and BM25 serves.
 
-    Where it has at least twice as many questions as that takes, every second one fits the hybrid's dense weight and only
-    the others are reported, for all systems. With several encoders the weight is fitted for the first.
+    Where it has at least twice as many questions as that takes, every second one fits the hybrid's dense weight and
+    only the others are reported, for all systems. With several encoders the weight is fitted for the first.
     """
     collections = list(collections)
     dense_weight, fitted_on = DENSE_WEIGHT, 0

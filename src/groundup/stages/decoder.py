@@ -12,13 +12,19 @@ from groundup.pipeline.steps import Context, Step
 
 
 def step(config: dict[str, Any], training: dict[str, Any]) -> Step:
-    """config: nn.TransformerConfig as data; its vocabulary is the tokenizer's. training: training.TrainingPlan as data."""
+    """config: nn.TransformerConfig as data, its vocabulary is the tokenizer's. training: TrainingPlan as data."""
     return Step(
         "decoder",
         run,
         identity={"config": config, "training": training},
         inputs={"tokens": "tokens", "tokenizer": "tokenizer"},
-        code=("groundup.training", "groundup.nn", "groundup.tokens", "groundup.interop.export", "groundup.stages.decoder"),
+        code=(
+            "groundup.training",
+            "groundup.nn",
+            "groundup.tokens",
+            "groundup.interop.export",
+            "groundup.stages.decoder",
+        ),
         disk_bytes=1 << 30,
     )
 

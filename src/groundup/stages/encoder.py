@@ -14,7 +14,7 @@ NAME = "from-scratch"  # of the encoder trained here, in tables and in the API
 
 
 def step(config: dict[str, Any], training: dict[str, Any], *, pair_bytes: int, seed: int) -> Step:
-    """config: nn.TransformerConfig as data. training: training.EncoderPlan as data. pair_bytes: of text read for pairs."""
+    """config: nn.TransformerConfig as data. training: EncoderPlan as data. pair_bytes: of text read for pairs."""
     return Step(
         "encoder",
         run,
@@ -67,4 +67,6 @@ def run(context: Context) -> None:
         "training_seconds": result.seconds,
     }
     if not result.pair_curve:
-        context.note(f"{len(pairs)} (question, passage) pairs are too few to train on: masked tokens alone were learned.")
+        context.note(
+            f"{len(pairs)} (question, passage) pairs are too few to train on: masked tokens alone were learned."
+        )

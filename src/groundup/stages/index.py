@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from groundup.corpus.document import Document
 from groundup.corpus.policy import CorpusPolicy
-from groundup.pipeline.files import write_json
 from groundup.pipeline.code import code_versions
+from groundup.pipeline.files import write_json
 from groundup.pipeline.identity import digest_of
 from groundup.pipeline.store import Store
 from groundup.progress import Progress
@@ -23,7 +23,7 @@ from groundup.stages.snapshot import FileState, states_digest, states_from_json,
 from groundup.stages.stores import index_folder
 
 if TYPE_CHECKING:
-    from groundup.interop.encoders import SentenceEncoder
+    from groundup.interop.sentence_encoder import SentenceEncoder
     from groundup.retrieval.index import Index
 
 CODE = ("groundup.corpus", "groundup.retrieval", "groundup.stages.index")
@@ -42,9 +42,7 @@ class Live:
 
 def wanted_version(states: Iterable[FileState]) -> str:
     """What the index should hold: these files, cleaned by this policy, chunked by this code."""
-    return digest_of(
-        {"files": states_digest(states), "policy": CorpusPolicy().digest(), "code": code_versions(CODE)}
-    )
+    return digest_of({"files": states_digest(states), "policy": CorpusPolicy().digest(), "code": code_versions(CODE)})
 
 
 def read_live(path: Path) -> Live | None:
@@ -101,19 +99,10 @@ def write_reference(
     """What questions about this corpus look like, for the drift figure of `groundup monitor`."""
     from groundup.monitoring.drift import make_reference
     from groundup.retrieval.index import IndexStore
+    from groundup.serving.index_adapter import ServedIndex
 
     index = IndexStore(index_folder(store, run_name)).open()
-    reference = make_reference([count_question(index, question, encoder) for question in questions])
+    served = ServedIndex(lambda: index, encoder)
+    reference = make_reference([served.count(question) for question in questions])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, json.loads(reference.to_json()))
-
-
-def count_question(index: Index, question: str, encoder: SentenceEncoder | None) -> Any:
-    """The question's terms by how common they are in the index, and how close its nearest embedded chunk is."""
-    from groundup.monitoring.drift import count_query
-
-    nearest = None
-    if encoder is not None and index.coverage(encoder).covered:
-        ranking = index.dense(encoder).search(encoder.encode([question], kind="query")[0], 1)
-        nearest = float(ranking.scores[0]) if len(ranking.scores) else None
-    return count_query(index.terms(question), index.document_frequency, index.chunks, nearest)

@@ -76,7 +76,9 @@ class Outcome:
             )
         if summary.coverage is not None:
             covered = f"dense covers {summary.coverage.dense:,} of {summary.coverage.chunks:,} chunks"
-            rest = "; `groundup serve` goes on with the rest" if summary.coverage.dense < summary.coverage.chunks else ""
+            rest = (
+                "; `groundup serve` goes on with the rest" if summary.coverage.dense < summary.coverage.chunks else ""
+            )
             made.append(f"index    {summary.coverage.chunks:,} chunks; {covered}{rest}")
         if summary.stale is not None and summary.stale.files_changed:
             made.append(
@@ -113,7 +115,7 @@ class Outlook:
         lines += [f"  {c.choice:{width}}  {c.value:>{values}}  {c.reason}" for c in self.choices]
         lines += ["", "What each step would do", ""]
         names = max((len(step.name) for step in self.steps), default=0)
-        lines += [f"  {step.name:{names}}  {step.state:7}  {step.reason}".rstrip() for step in self.steps]
+        lines += [f"  {step.name:{names}}  {_ahead(step)}".rstrip() for step in self.steps]
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
 
 
@@ -135,8 +137,8 @@ def summarise(
     next_commands: Sequence[str],
 ) -> RunSummary:
     """Everything that is known, from what is there; what was not reached is left empty and the report says so."""
-    corpus = artifacts["corpus"] if "corpus" in artifacts else None
-    split = artifacts["split"] if "split" in artifacts else None
+    corpus = artifacts.get("corpus")
+    split = artifacts.get("split")
     facts: Mapping[str, Any] = corpus.metrics if corpus is not None else {}
     flow = []
     if corpus is not None:
@@ -177,6 +179,13 @@ def summarise(
         next=list(next_commands),
         failure=_failure(failure, failed_step),
     )
+
+
+def _ahead(step: StepPlan) -> str:
+    """State and reason; of a step that can't be known yet, what decides it."""
+    if step.waits_for:
+        return f"{'later':7}  runs unless {', '.join(step.waits_for)} come out as they were"
+    return f"{step.state:7}  {step.reason}"
 
 
 def _failure(failure: BaseException | None, step: str) -> Failure | None:

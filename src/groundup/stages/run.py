@@ -16,9 +16,9 @@ from pathlib import Path
 
 from groundup import machine
 from groundup.corpus.document import Document, iter_documents
+from groundup.corpus.funnel import Event
 from groundup.corpus.policy import CorpusPolicy
 from groundup.corpus.sources import SourceFile
-from groundup.corpus.funnel import Event
 from groundup.pipeline.lineage import Lineage, run_name
 from groundup.pipeline.report import write_report
 from groundup.pipeline.runner import Pipeline
@@ -29,11 +29,12 @@ from groundup.progress import Sink
 from groundup.recipe import Recipe
 from groundup.registry import champion, release
 from groundup.stages.assemble import Brought, assemble, resolve_brought
+from groundup.stages.budget import make_plan
 from groundup.stages.corpus import clean_documents
 from groundup.stages.execution import Execution
 from groundup.stages.index import Live, embed, read_live, refresh, wanted_version, write_live, write_reference
 from groundup.stages.outcome import Outcome, Outlook, summarise
-from groundup.stages.plan import Plan, make_plan, plan_step, read_plan
+from groundup.stages.plan import Plan, plan_step, read_plan
 from groundup.stages.snapshot import (
     Change,
     FileState,
@@ -332,9 +333,7 @@ class _Run:
         return Outlook(models.plan.choices, ahead, notes)
 
     def _plan_step(self, listed_bytes: int, listed_files: int):  # type: ignore[no-untyped-def]
-        return plan_step(
-            self.recipe, listed_bytes, listed_files, self.brought.base_digest, self.brought.encoder_digest
-        )
+        return plan_step(self.recipe, listed_bytes, listed_files, self.brought.base_digest, self.brought.encoder_digest)
 
     def _execution(self, snapshot: Snapshot | None) -> Execution:
         return Execution(

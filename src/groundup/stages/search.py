@@ -15,7 +15,7 @@ from groundup.stages.split import of_split
 
 if TYPE_CHECKING:
     from groundup.evaluation.verdict import Table
-    from groundup.interop.encoders import SentenceEncoder
+    from groundup.interop.sentence_encoder import SentenceEncoder
 
 CORPUS = "your corpus"  # the name of the corpus' own questions in the table
 
@@ -28,10 +28,11 @@ def step(
     searched_bytes: int,
     distractors: int,
     judgements: Mapping[str, str],
+    encoder: str | None,
     brought: str | None,
     trained: bool,
 ) -> Step:
-    """judgements: folder → digest of its files. brought: digest of the brought encoder. trained: whether one is made here."""
+    """judgements: folder → digest of its files. encoder, brought: name and digest of the brought encoder."""
     inputs = {"corpus": "corpus", "split": "split"}
     if trained:
         inputs["encoder"] = "encoder"
@@ -45,6 +46,7 @@ def step(
             "searched_bytes": searched_bytes,
             "distractors": distractors,
             "judgements": dict(judgements),
+            "encoder": encoder,
             "brought": brought,
         },
         inputs=inputs,
@@ -106,7 +108,11 @@ def run(context: Context) -> None:
             "threshold": answers.policy.threshold,
         },
     )
-    context.metrics |= {"questions": len(own.queries), "system": verdict.best, "collections": [c.note for c in collections]}
+    context.metrics |= {
+        "questions": len(own.queries),
+        "system": verdict.best,
+        "collections": [c.note for c in collections],
+    }
 
 
 def some_of(documents: Sequence[Document], total_bytes: int, seed: int) -> list[Document]:
@@ -129,14 +135,16 @@ def best_encoder(table: Table, names: Sequence[str]) -> str | None:
 
 
 def load_encoders(context: Context) -> list[SentenceEncoder]:
-    """The brought encoder, for which the hybrid's weight is fitted, then the one trained here, as far as there are any."""
+    """The brought encoder, for which the hybrid's weight is fitted, then the one trained here, if there are any."""
     from groundup.interop.encoders import load_encoder
     from groundup.machine import use_threads
 
     use_threads()
     found = []
     if context.execution.encoder is not None:
-        found.append(load_encoder(context.execution.encoder))
+        brought = load_encoder(context.execution.encoder)
+        brought.name = context.config["encoder"]
+        found.append(brought)
     if "encoder" in context.inputs:
         found.append(load_encoder(context.inputs["encoder"].path / NAME))
     return found

@@ -12,7 +12,7 @@ from groundup.stages.stores import drift_reference, request_log
 
 
 def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -> None:
-    """Serves the champion until it is told to stop. Raises ReleaseError without a release, RecipeError for an address."""
+    """Serves the champion until it is told to stop. Raises ReleaseError without one, RecipeError for an address."""
     import typer
 
     from groundup.monitoring.request_log import RequestLog
@@ -27,7 +27,10 @@ def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -
     app = create_app(loaded.service, log=notes, hosts=() if host in ("127.0.0.1", "::1", "localhost") else (host,))
     stop = threading.Event()
     worker = threading.Thread(
-        target=loaded.index.embed_on, args=(stop, lambda: loaded.service.waiting() > 0), daemon=True, name="embed"
+        target=loaded.live.embed_on,
+        args=(loaded.encoder, stop, lambda: loaded.service.waiting() > 0),
+        daemon=True,
+        name="embed",
     )
 
     def ready(url: str) -> None:
@@ -36,7 +39,7 @@ def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -
         typer.echo(f"  page {url}/   OpenAI API {url}/v1   search {url}/search?q=…   metrics {url}/metrics", err=True)
         typer.echo(f"  completes: {status.champion or '–'}   chats: {status.chat_model or '–'}", err=True)
         typer.echo(f"  search: {status.best_system}, {status.coverage.sentence}", err=True)
-        if embed:
+        if embed and loaded.encoder is not None:
             worker.start()
 
     try:

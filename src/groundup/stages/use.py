@@ -67,8 +67,7 @@ class Answered:
         parts = []
         if self.extract.refused:
             parts.append(self.extract.reason)
-        for quote in self.extract.quotes:
-            parts.append(textwrap.indent(quote.text, "  ") + f"  [{quote.citation}]")
+        parts += [textwrap.indent(quote.text, "  ") + f"  [{quote.citation}]" for quote in self.extract.quotes]
         parts += [""] if self.extract.citations else []
         parts += [f"[{c.number}] {c.source}:{c.line}  {c.title}" for c in self.extract.citations]
         if self.generated is not None:
@@ -96,7 +95,7 @@ def ask_corpus(root: Path, question: str, *, generated: bool) -> Answered:
 
 
 def generate_text(root: Path, prompt: str, *, model: str, chat: bool, **sampling: Any) -> Iterator[Piece]:
-    """Pieces of text as they come. Raises ReleaseError, or RequestError for sampling out of bounds or an unknown model."""
+    """Pieces of text as they come. Raises ReleaseError, or RequestError for what was asked and can't be."""
     from groundup.generation.sampling import Sampling
     from groundup.stages.loaded import load
 

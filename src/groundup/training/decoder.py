@@ -103,7 +103,7 @@ def train_decoder(
 
         if ratio is not None:  # the only place that waits for the device
             state.note(step + 1, step_tokens, **meter.read(step), update_ratio=ratio.read(), seconds=clock() - begun)
-            progress(f"train decoder, loss {state.curve[-1]['loss']:.2f}", (step + 1) * step_tokens, plan.tokens)
+            progress(_label(state.curve), (step + 1) * step_tokens, plan.tokens)
         if due(step + 1, plan.every(plan.save_every_tokens)) or step + 1 == plan.steps:
             paused = clock()
             meter.check(step)  # a checkpoint with NaN in it would outlive its cause
@@ -117,6 +117,13 @@ def train_decoder(
     return TrainResult(
         model, state.curve, plan.steps, plan.steps * step_tokens, state.seconds, resumed_at, spikes
     )  # fmt: skip
+
+
+def _label(curve: list[dict[str, float]]) -> str:
+    """What progress shows: the last training loss, and the last held-out figure beside it."""
+    held_out = next((p["held_out_bits_per_byte"] for p in reversed(curve) if "held_out_bits_per_byte" in p), None)
+    loss = next(point["loss"] for point in reversed(curve) if "loss" in point)
+    return f"train decoder, loss {loss:.2f}" + ("" if held_out is None else f", held-out {held_out:.2f} bits/byte")
 
 
 def due(step: int, every: int) -> bool:

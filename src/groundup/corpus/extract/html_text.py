@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import re
 
-import lxml.html  # type: ignore[import-untyped]
+import lxml.html
 from lxml import etree
 
 MIN_SHARE = 0.3  # of the visible text that trafilatura must keep to be believed

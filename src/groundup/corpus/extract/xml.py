@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from lxml import etree  # type: ignore[import-untyped]
+from lxml import etree
 
 from groundup.corpus.decode import XML_ENCODING
 from groundup.corpus.document import make_document
