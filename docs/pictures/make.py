@@ -3,10 +3,10 @@
     pip install matplotlib                                 # not a dependency of groundup
     python docs/pictures/make.py                           # all that need nothing else
     python docs/pictures/make.py positions activations     # some
-    python docs/pictures/make.py pipeline --summary groundup-store/runs/NAME/summary.json
+    python docs/pictures/make.py ranking pipeline --summary groundup-store/runs/NAME/summary.json
 
-`sampling`, `similarity` and `ranking` need the two packaged models of `make demo`. Seeds are fixed: the same versions
-give the same bytes, but for `pipeline` and for figures over the standard library, which follow what is measured.
+`sampling` and `similarity` need the two packaged models of `make demo`; `ranking` and `pipeline` show what one run
+measured. Seeds are fixed: the same versions on the same Python give the same bytes.
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ def positions() -> None:
     distance = np.arange(64)
     for slope, colour in zip(alibi_slopes(8)[::2].tolist(), (RED, ORANGE, GREEN, BLUE), strict=True):
         left.plot(distance, -slope * distance, color=colour)
-        left.annotate(f"{slope:.3g}", (63, -slope * 63), (4, -3), textcoords="offset points", color=colour, fontsize=9)
+        if slope * 63 < 22:
+            left.annotate(f"{slope:.3g}", (63, -slope * 63), (4, -3), textcoords="offset points", color=colour)
     left.set(title="ALiBi: added to the score, by head (slope at the end)", xlabel="distance from query to key")
     left.set(ylabel="bias", ylim=(-22, 1), xlim=(0, 63))
-    left.annotate("0.5 leaves the picture", (41, -20.8), color=RED, fontsize=9, ha="right")
+    left.annotate("0.5 leaves the picture", (40, -20.8), color=RED, fontsize=9, ha="right")
     head = torch.ones(1, 256, 1, 64) / 8  # one query and one key that agree in every dimension: score 1 at distance 0
     for theta, colour in ((10_000.0, BLUE), (1_000_000.0, ORANGE)):
         turned = rotate(head, rope_table(torch.arange(256), 64, theta, torch.float32))[0, :, 0]
@@ -94,8 +95,9 @@ def gradients() -> None:
         (nats / count).backward()
         norms = [float(block.attention.v.weight.grad.norm()) for block in model.blocks]
         lines.append((f"transformer, {placement}-norm", colour, norms))
-    for activation, colour in (("relu", GREY), ("sigmoid", RED)):
-        lines.append((f"plain layers, {activation}, no residual, no norm", colour, _plain_stack(activation, layers)))
+    for activation, times, colour in (("relu", 1.0, GREY), ("relu", 3.0, GREEN), ("sigmoid", 1.0, RED)):
+        larger = f", weights × {times:.0f}" if times > 1 else ""
+        lines.append((f"plain {activation} layers{larger}", colour, _plain_stack(activation, layers, times)))
     for label, colour, norms in lines:
         axes.semilogy(range(1, layers + 1), norms, color=colour, marker="o", markersize=3, label=label)
     axes.set(title="Gradient norm at initialisation, 24 layers", xlabel="layer (1 is next to the input)")
@@ -104,18 +106,21 @@ def gradients() -> None:
     save(figure, "gradients")
 
 
-def _plain_stack(activation: str, layers: int) -> list[float]:
-    """Gradient norms of the first matrix of each of `layers` feed-forward layers, one on the other, nothing between."""
+def _plain_stack(activation: str, layers: int, times: float) -> list[float]:
+    """Gradient norms of `layers` feed-forward layers, one on the other: no residuals, no norms.
+
+    times: on the weights, drawn with std 1/sqrt(inputs). Without norms every layer scales its gradient by as much.
+    """
     config = TransformerConfig(8, 128, 1, 1, 1, 128, 128, 8, activation=activation, gated=False)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(0)
     stack = [FeedForward(config) for _ in range(layers)]
     for layer in stack:
         for weight in layer.parameters():
-            torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
+            torch.nn.init.normal_(weight, std=times * weight.shape[1] ** -0.5, generator=generator)
     x = torch.randn(256, 128, generator=generator)
     for layer in stack:
         x = layer(x)
-    torch.nn.functional.cross_entropy(x, torch.arange(256) % 128).backward()
+    x.mean().backward()  # a loss whose own gradient is the same however large x has become
     return [float(layer.up.weight.grad.norm()) for layer in stack]
 
 
@@ -152,7 +157,7 @@ def sampling() -> None:
         ("temperature 0.5", filters.temperature(raw, 0.5)),
         ("temperature 1.5", filters.temperature(raw, 1.5)),
         ("top-k 5", filters.top_k(raw, 5)),
-        ("nucleus 0.3", filters.top_p(raw, 0.3)),
+        ("nucleus 0.5", filters.top_p(raw, 0.5)),
         ("min-p 0.2", filters.min_p(raw, 0.2)),
     )
     figure, rows = plt.subplots(1, len(columns), figsize=(9, 3.4), layout="constrained", sharey=True)
@@ -160,35 +165,50 @@ def sampling() -> None:
         shares = filters.softmax(changed)
         kept = int(np.count_nonzero(shares > 0))
         axes.barh(range(12), shares[likeliest], color=BLUE if len(raw) == kept else ORANGE)
-        axes.set(title=title, xlabel=f"{kept:,} tokens kept", xlim=(0, 0.5), yticks=range(12), yticklabels=names)
-        axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+        axes.set(title=title, xlim=(0, 0.28), xticks=(0, 0.2), xticklabels=("0", "20 %"))
+        axes.set(xlabel="all kept" if kept == len(raw) else f"{kept} kept")
+        axes.tick_params(axis="y", length=0)
+    rows[0].set(yticks=range(12), yticklabels=names)
     rows[0].invert_yaxis()
-    figure.suptitle(f"“{prompt} …”: the twelve likeliest next tokens of {base.name}", x=0.01, ha="left", fontsize=10.5)
+    figure.suptitle(f"“{prompt} …”: the twelve likeliest next tokens of SmolLM2-135M", x=0.01, ha="left", fontsize=10.5)
     save(figure, "sampling")
 
 
+FUNNEL_SOURCES = (
+    *("ctypes", "email", "encodings", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "turtledemo"),
+    *("test/audiodata", "test/cjkencodings", "test/data", "test/decimaltestdata", "test/encoded_modules"),
+    *("test/test_email", "test/test_tools", "test/xmltestdata"),
+)
+
+
 def funnel() -> None:
-    """What cleaning does to some packages of the standard library, tests and all."""
+    """What cleaning does to a part of the standard library with odd test data and two wheels in it."""
+    from groundup.corpus.dedup import deduplicate
     from groundup.corpus.funnel import Funnel
     from groundup.corpus.policy import CorpusPolicy
 
-    documents, events, files = _stdlib("encodings", "lib2to3", "idlelib", "pydoc_data", "email", "ctypes")
-    policy = CorpusPolicy()
-    from groundup.corpus.dedup import deduplicate
-
-    result = deduplicate(documents, policy)
-    rows = [row for row in Funnel([*events, *result.events]).summary() if row.stage != "budget"]
-    labels = [("files found", files, GREY)]
-    for row in rows:
-        colour = ORANGE if row.action == "changed" else RED
-        labels.append((f"{row.stage}: {row.rule} ({row.action})", row.documents, colour))
-    labels.append(("documents kept", len(result.documents), BLUE))
-    figure, axes = plt.subplots(figsize=(9, 0.8 + 0.3 * len(labels)), layout="constrained")
-    bars = axes.barh([label for label, _, _ in labels], [n for _, n, _ in labels], color=[c for _, _, c in labels])
-    axes.bar_label(bars, padding=3, color=INK)
+    documents, events, files = _stdlib(*FUNNEL_SOURCES)
+    result = deduplicate(documents, CorpusPolicy())
+    rows = Funnel([*events, *result.events]).summary()
+    filtered = sum(row.documents for row in rows if row.stage == "filter")
+    bars = [("files", files, GREY)]
+    bars += [(f"read: {row.rule}", row.documents, ORANGE) for row in rows if row.stage == "read"]
+    bars += [("documents", len(documents) + filtered, GREY)]
+    bars += [(f"changed: {row.rule}", row.documents, GREEN) for row in rows if row.action == "changed"]
+    bars += [(f"{row.stage}: {row.rule}", row.documents, RED) for row in rows if row.action == "removed"]
+    bars += [("documents kept", len(result.documents), BLUE)]
+    figure, axes = plt.subplots(figsize=(9, 0.9 + 0.25 * len(bars)), layout="constrained")
+    drawn = axes.barh([label for label, _, _ in bars], [n for _, n, _ in bars], color=[colour for _, _, colour in bars])
+    axes.bar_label(drawn, [f"{n:,}" for _, n, _ in bars], padding=3, color=INK)
     axes.invert_yaxis()
-    axes.set(title="Six packages of Python's standard library through the funnel, in documents", xticks=[])
+    axes.set(title="Through the funnel: documents by what happened to them (log scale)", xscale="log", xlim=(0.6, 4000))
+    axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
+    axes.legend(
+        [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (ORANGE, GREEN, RED)],
+        ["not read", "changed", "removed"],
+        loc="lower right",
+    )
     save(figure, "funnel")
 
 
@@ -200,7 +220,7 @@ def _stdlib(*packages: str) -> tuple[list[Any], list[Any], int]:
     from groundup.progress import silent
 
     root = Path(sysconfig.get_path("stdlib"))
-    listing = discover([root / package for package in packages])
+    listing = discover([root / package for package in packages if (root / package).exists()])
     with tempfile.TemporaryDirectory() as folder:
         result = ingest(listing.files, CorpusPolicy(), Path(folder) / "cache.sqlite", 1, silent)
     return result.documents, [*listing.events, *result.events], len(listing.files)
@@ -238,34 +258,22 @@ def similarity() -> None:
     save(figure, "similarity")
 
 
-def ranking() -> None:
-    """nDCG@10 of each system: functions of the standard library by their docstrings, and Cranfield if it is there."""
-    from groundup.evaluation.beir import read_beir
-    from groundup.evaluation.known_items import known_items
-    from groundup.evaluation.search_verdict import index_collection, search_verdict
-    from groundup.interop.encoders import load_encoder
-
-    encoder = load_encoder("minilm")
-    documents, _, _ = _stdlib("json", "email", "asyncio", "http", "importlib", "unittest", "xml", "concurrent")
-    collections = [known_items(documents, [], seed=0, queries=400, name="docstrings of the standard library")]
-    cranfield = HERE.parents[2] / "shared" / "data" / "retrieval" / "cranfield"
-    if cranfield.exists():
-        collections.append(read_beir(cranfield))
-    with tempfile.TemporaryDirectory() as folder:
-        measured = [(each, index_collection(each, Path(folder) / str(i), [encoder])) for i, each in enumerate(collections)]
-        table = search_verdict(measured, [encoder], seed=0).table
-    columns = [column for column in table.columns if "nDCG" in column]
-    figure, panels = plt.subplots(1, len(columns), figsize=(9, 2.8), layout="constrained", sharey=True, squeeze=False)
-    for axes, column in zip(panels[0], columns, strict=True):
-        estimates = [row.values[column] for row in table.rows]
-        value = np.array([e.value for e in estimates])
-        reach = np.array([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
+def ranking(summary: Path) -> None:
+    """nDCG@10 and recall@100 of each search system in one run's verdict, on questions made from its corpus."""
+    run = json.loads(summary.read_text(encoding="utf-8"))
+    table = next(table for table in run["verdicts"] if table["id"] == "search")
+    names = [row["name"] for row in table["rows"]]
+    figure, panels = plt.subplots(1, 2, figsize=(9, 0.9 + 0.36 * len(names)), layout="constrained", sharey=True)
+    for axes, column in zip(panels, table["columns"], strict=False):
+        estimates = [row["values"][column] for row in table["rows"]]
+        value = np.array([e["value"] for e in estimates])
+        reach = np.array([[e["value"] - e["low"] for e in estimates], [e["high"] - e["value"] for e in estimates]])
         axes.errorbar(value, range(len(value)), xerr=reach, fmt="o", color=BLUE, ecolor=GREY, capsize=3)
         for y, e in enumerate(estimates):
-            axes.annotate(f"{e.value:.2f}", (e.value, y), (0, 7), textcoords="offset points", ha="center", fontsize=9)
-        axes.set(title=f"{column} ({estimates[0].n} questions)", yticks=range(len(value)))
-        axes.set(yticklabels=[row.name for row in table.rows], ylim=(len(value) - 0.4, -0.7))
+            axes.annotate(f"{e['value']:.2f}", (e["value"], y), (0, 6), textcoords="offset points", ha="center")
+        axes.set(title=f"{column.removeprefix('your corpus ')}, {estimates[0]['n']} questions", xlim=(0, 1.03))
         axes.grid(axis="x", color="#e5e7eb")
+    panels[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.9))
     save(figure, "ranking")
 
 
@@ -273,39 +281,43 @@ def pipeline(summary: Path) -> None:
     """Seconds of each step of one run."""
     run = json.loads(summary.read_text(encoding="utf-8"))
     steps = [step for step in run["steps"] if step.get("seconds")]
-    figure, axes = plt.subplots(figsize=(9, 0.9 + 0.27 * len(steps)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 0.9 + 0.24 * len(steps)), layout="constrained")
     bars = axes.barh([step["name"] for step in steps], [step["seconds"] for step in steps], color=BLUE)
     axes.bar_label(bars, [f"{step['seconds']:,.1f} s" for step in steps], padding=3, color=INK)
     axes.invert_yaxis()
-    axes.set(title="One run of `make demo`, step by step", xticks=[])
+    axes.set(title=f"One run, {run['seconds'] / 60:.0f} minutes in all, step by step")
+    axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)
     axes.margins(x=0.12)
     save(figure, "pipeline")
 
 
-PICTURES: dict[str, Callable[[], None]] = {
+MEASURED_HERE: dict[str, Callable[[], None]] = {
     "positions": positions,
     "gradients": gradients,
     "activations": activations,
     "sampling": sampling,
     "funnel": funnel,
     "similarity": similarity,
-    "ranking": ranking,
 }
+OF_A_RUN: dict[str, Callable[[Path], None]] = {"ranking": ranking, "pipeline": pipeline}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="*", metavar="PICTURE", help=", ".join([*PICTURES, "pipeline"]))
-    parser.add_argument("--summary", type=Path, help="summary.json of a run, for `pipeline`")
+    parser.add_argument("pictures", nargs="*", metavar="PICTURE", help=", ".join([*MEASURED_HERE, *OF_A_RUN]))
+    parser.add_argument("--summary", type=Path, help=f"summary.json of a run, for {' and '.join(OF_A_RUN)}")
     chosen = parser.parse_args()
-    if unknown := sorted(set(chosen.pictures) - {*PICTURES, "pipeline"}):
+    if unknown := sorted(set(chosen.pictures) - {*MEASURED_HERE, *OF_A_RUN}):
         parser.error(f"no such picture: {', '.join(unknown)}")
-    if "pipeline" in chosen.pictures and chosen.summary is None:
-        parser.error("`pipeline` needs --summary")
-    for name in chosen.pictures or [*PICTURES, *(["pipeline"] if chosen.summary else [])]:
+    if chosen.summary is None and set(chosen.pictures) & set(OF_A_RUN):
+        parser.error(f"{' and '.join(OF_A_RUN)} need --summary")
+    for name in chosen.pictures or [*MEASURED_HERE, *(OF_A_RUN if chosen.summary else [])]:
         with plt.rc_context(STYLE):
-            pipeline(chosen.summary) if name == "pipeline" else PICTURES[name]()
+            if name in OF_A_RUN:
+                OF_A_RUN[name](chosen.summary)
+            else:
+                MEASURED_HERE[name]()
         sys.stdout.write(f"{HERE / name}.svg\n")
 
 

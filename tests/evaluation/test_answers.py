@@ -41,7 +41,7 @@ def test_answers_are_right_and_unanswerable_questions_refused(tmp_path: Path) ->
     assert values[RIGHT].value > 0.9
     assert values[REFUSED].value > 0.9
     assert 0 < verdict.policy.threshold < 1
-    assert f"threshold {verdict.policy.threshold:.2f}, fitted on 150 other questions" in verdict.table.sentence
+    assert f"threshold {verdict.policy.threshold:.2f}, fitted on 75 other questions" in verdict.table.sentence
     assert "another document may answer it" in verdict.table.warnings[-1]
 
 

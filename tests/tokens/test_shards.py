@@ -53,9 +53,7 @@ def test_every_document_comes_back_whole_behind_a_separator(tokenizer: Tokenizer
     assert isinstance(shards.tokens, np.memmap)
 
 
-def test_digest_covers_content_and_order(
-    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_digest_covers_content_and_order(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = write_shards(tmp_path / "a", tokenizer, DOCUMENTS).digest
     monkeypatch.setattr("groundup.tokens.shards.BATCH_CHARACTERS", 100)
     assert write_shards(tmp_path / "b", tokenizer, DOCUMENTS).digest == first

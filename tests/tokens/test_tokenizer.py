@@ -169,9 +169,7 @@ def test_vocabulary_has_the_size_asked_for_and_the_specials_last(tokenizer: Toke
     assert list(tokenizer.special.items()) == [(name, 345 + i) for i, name in enumerate(SPECIALS)]
     state = json.loads(tokenizer._json)
     assert state["normalizer"] is None
-    assert state["pre_tokenizer"]["pretokenizers"][0]["pattern"] == {
-        "Regex": QWEN2_PATTERN
-    }
+    assert state["pre_tokenizer"]["pretokenizers"][0]["pattern"] == {"Regex": QWEN2_PATTERN}
 
 
 def test_no_text_is_no_tokenizer() -> None:

@@ -67,9 +67,7 @@ def recall_at_1(model: torch.nn.Module, tokenizer: Tokenizer, pairs: list[Pair])
     return float(((sides[0] @ sides[1].T).argmax(1) == torch.arange(len(pairs))).float().mean())
 
 
-def test_it_learns_to_retrieve_what_it_was_not_trained_on(
-    tokenizer: Tokenizer, shards: Shards, tmp_path: Path
-) -> None:
+def test_it_learns_to_retrieve_what_it_was_not_trained_on(tokenizer: Tokenizer, shards: Shards, tmp_path: Path) -> None:
     config = encoder_config(tokenizer.vocab_size, 32, 2, context_length=32, head_dim=16)
     untrained = train_encoder(
         shards, [], tokenizer, config, dataclasses.replace(PLAN, masked_tokens=1), tmp_path / "untrained"

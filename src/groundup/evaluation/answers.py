@@ -55,20 +55,23 @@ def evaluate_answers(
 ) -> AnswerVerdict:
     """`index` holds the collection's documents (see `search_verdict.index_collection`).
 
-    Questions are dealt at random into two halves of like make-up: one fits the threshold, the other is reported. With
-    fewer questions than both halves would need, both shrink.
+    A quarter of the questions, drawn at random, fits the threshold: each is asked as it is and again without its
+    documents. Of the others the first `answerable` are reported as they are and the last `unanswerable` without their
+    documents; with few questions these overlap, as questions, never as searches.
     """
     policy = policy or AnswerPolicy()
-    wanted = 2 * (answerable + unanswerable)
     queries = sorted(collection.queries)
-    chosen = [queries[i] for i in np.random.default_rng(seed).permutation(len(queries))[:wanted].tolist()]
-    with_answer = max(round(len(chosen) * answerable / (answerable + unanswerable)) // 2 * 2, 0)
-    answered = [_ask(collection, index, query, policy, system, encoder) for query in chosen[:with_answer]]
-    without = [_ask(collection, index, query, policy, system, encoder, True) for query in chosen[with_answer:]]
-    threshold = fit_threshold(answered[0::2], without[0::2])
-    fitted = replace(policy, threshold=threshold)
-    table = _table(answered[1::2], without[1::2], threshold, seed, len(answered[0::2]) + len(without[0::2]))
-    return AnswerVerdict(fitted, table)
+    drawn = [queries[i] for i in np.random.default_rng(seed).permutation(len(queries)).tolist()]
+    fitting, rest = drawn[: len(drawn) // 4], drawn[len(drawn) // 4 :]
+
+    def ask(asked: Sequence[str], *, without: bool) -> list[_Outcome]:
+        return [_ask(collection, index, query, policy, system, encoder, without) for query in asked]
+
+    threshold = fit_threshold(ask(fitting, without=False), ask(fitting, without=True))
+    answered = ask(rest[:answerable], without=False)
+    refused = ask(rest[max(0, len(rest) - unanswerable) :], without=True)
+    table = _table(answered, refused, threshold, seed, len(fitting))
+    return AnswerVerdict(replace(policy, threshold=threshold), table)
 
 
 def fit_threshold(answered: Sequence[_Outcome], without: Sequence[_Outcome]) -> float:

@@ -220,9 +220,14 @@ class Index:
             "bm25": self._postings.bm25(self._query_terms(query), depth),
             dense_name: self.dense(encoder).search(vector, depth),
         }
+        # A chunk without a vector can't be found by the dense side, and the best of the few that have one is no good
+        # hit for that. So the dense share grows with coverage: 2 % of the chunks embedded move no ranking.
+        covered = self.coverage(encoder)
+        share = covered.covered / max(1, covered.total)
         if name.startswith("rrf"):
-            return rankings, reciprocal_rank_fusion(rankings, k)
-        weights = [1 - self.dense_weight, self.dense_weight]
+            return rankings, reciprocal_rank_fusion(rankings, k, weights={dense_name: share})
+        dense_weight = self.dense_weight * share
+        weights = [1 - dense_weight, dense_weight]
         return rankings, convex_fusion([rankings["bm25"], rankings[dense_name]], weights, k)
 
     def explain(

@@ -73,7 +73,7 @@ def run(context: Context) -> None:
         held_out,
         of_split(corpus, split, "train"),
         seed=config["seed"],
-        queries=2 * (config["queries"] + config["unanswerable"]),
+        queries=2 * config["queries"],
         distractor_chunks=config["distractors"],
         clusters=corpus.read_json("clusters.json"),
         name=CORPUS,
