@@ -38,4 +38,3 @@ def test_a_few_vectors_do_not_push_out_what_bm25_found(tmp_path: Path) -> None:
     assert 0 < covered.covered < covered.total
     found = index.search("topic150", 3, "hybrid", encoder)
     assert found[0].chunk.source == "n/150.md"
-    assert index.search("topic150", 3, "rrf", encoder)[0].chunk.source == "n/150.md"
