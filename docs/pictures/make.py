@@ -6,7 +6,8 @@
     python docs/pictures/make.py ranking pipeline --summary groundup-store/runs/NAME/summary.json
 
 `sampling` and `similarity` need the two packaged models of `make demo`; `ranking` and `pipeline` show what one run
-measured. Seeds are fixed: the same versions on the same Python give the same bytes.
+measured. Seeds are fixed: the same versions on the same Python give the same bytes, but for `sampling`, whose last
+digits follow the number of threads.
 """
 
 from __future__ import annotations
@@ -207,7 +208,8 @@ def funnel() -> None:
     axes.legend(
         [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (ORANGE, GREEN, RED)],
         ["not read", "changed", "removed"],
-        loc="lower right",
+        loc="center right",
+        bbox_to_anchor=(1, 0.3),
     )
     save(figure, "funnel")
 

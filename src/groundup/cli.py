@@ -173,7 +173,7 @@ def search(
     query: Annotated[str, typer.Argument(help="Words to look for.")],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=1000, help="Results to show.")] = 10,
     system: Annotated[
-        str, typer.Option(help="best, bm25, tfidf, dense or hybrid; best is what the last verdict chose.")
+        str, typer.Option(help="best, bm25, tfidf, dense, hybrid or rrf; best is what the last verdict chose.")
     ] = "best",
     explain: Annotated[
         bool, typer.Option(help="Show each system's rank and score, and the terms that matched.")

@@ -6,6 +6,7 @@ nearest known one. Fields under `execution` never enter the identity of a step: 
 
 from __future__ import annotations
 
+import copy
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -101,7 +102,7 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
         *sections, name = dotted.split(".")
         for section in sections:
             target = target.setdefault(section, {})
-        target[name] = value
+        target[name] = copy.deepcopy(value)  # a later flag may reach into it
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

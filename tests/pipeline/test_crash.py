@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -24,7 +25,8 @@ def start(mode: str, root: Path, pause: float = 0.0) -> subprocess.Popen[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if mode == "run":
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        # Not readline(): it would take more into its buffer than the line, and `communicate` does not look there.
+        assert os.read(process.stdout.fileno(), 6) == b"ready\n"
     return process
 
 

@@ -171,7 +171,7 @@ def test_a_corpus_that_filters_empty_says_which_rule(tmp_path: Path) -> None:
 def test_one_document_is_too_few_to_measure(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a.md").write_text("# One\n\nA single note that stands alone and has nothing beside it.\n")
-    with pytest.raises(CorpusError, match="too few"):
+    with pytest.raises(CorpusError, match="too little"):
         raise_failure(run(small_recipe(tmp_path / "one"), tmp_path / "store"))
 
 

@@ -28,7 +28,7 @@ class ServedIndex:
 
     @property
     def systems(self) -> Sequence[str]:
-        return ("best", "bm25", "tfidf", *(("dense", "hybrid") if self._encoder is not None else ()))
+        return ("best", "bm25", "tfidf", *(("dense", "hybrid", "rrf") if self._encoder is not None else ()))
 
     @property
     def best_system(self) -> str:

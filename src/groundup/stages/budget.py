@@ -34,8 +34,8 @@ SHARES = {
 }
 SLACK = 0.04  # of the wall clock, for starting, samples and the report
 
-# Whole-corpus work (ingest, deduplication, split, tokens, 5-gram, index) in wall-clock seconds a byte on two cores, as a
-# multiple of what one core takes to parse a byte of Python. A run on 91 MB took 68 s where a core parsed 1.7 MB/s: 1.3.
+# Whole-corpus work (ingest, deduplication, split, tokens, 5-gram, index): seconds of wall clock a byte on two cores, as
+# a multiple of what one core takes to parse a byte of Python. 91 MB took 68 s where a core parsed 1.7 MB/s: 1.3.
 PARSES_PER_BYTE = 1.6
 FIXED_CORPUS_SECONDS = 12.0  # tokenizer sample and zstd dictionary, whose sizes are fixed; in the same run 10
 REFERENCE_PARSE = 1.7e6  # bytes a second, in that run

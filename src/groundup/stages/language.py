@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 from groundup.pipeline.files import write_json
+from groundup.pipeline.identity import digest_of
 from groundup.pipeline.steps import Context, Step
 from groundup.stages.scores import read_scores
 from groundup.stages.split import COLUMNS
@@ -29,6 +32,7 @@ def verdict_step(*, seed: int, base: str | None, scratch: bool) -> Step:
 def run_verdict(context: Context) -> None:
     from groundup.evaluation.language_verdict import Scratch, System, language_table
     from groundup.evaluation.plain_data import to_json
+    from groundup.evaluation.words import count
 
     found = {name: read_scores(artifact) for name, artifact in context.inputs.items() if name.startswith("score-")}
     titled = {name: {COLUMNS[column]: scores for column, scores in by.items()} for name, by in found.items()}
@@ -36,8 +40,8 @@ def run_verdict(context: Context) -> None:
     scratch = None
     if "decoder" in context.inputs:
         decoder, tokens = context.inputs["decoder"], context.inputs["tokens"]
-        parameters = decoder.metrics["parameters"]
-        note = f"{parameters / 1e6:.1f} M parameters, trained here on {decoder.metrics['tokens'] / 1e6:.1f} M tokens"
+        parameters, seen = count(decoder.metrics["parameters"]), count(decoder.metrics["tokens"])
+        note = f"{parameters} parameters, trained here on {seen} tokens"
         systems.append(System(SCRATCH, "candidate", titled["score-decoder"], note))
         curve = [
             (int(point["tokens"]), point["held_out_bits_per_byte"])
@@ -58,6 +62,8 @@ def run_verdict(context: Context) -> None:
     overlap = {COLUMNS[name]: found["share"] for name, found in context.inputs["split"].metrics["overlap"].items()}
     table = language_table(systems, seed=context.config["seed"], scratch=scratch, overlap=overlap)
     (context.work / "table.json").write_text(to_json(table), encoding="utf-8")
+    timeless = json.loads(to_json(replace(table, sentence="")))  # the sentence says how long training took
+    context.stand_in("table.json", digest_of(timeless))
     champion = table.champion
     write_json(context.work / "champion.json", {"champion": None if champion is None else champion.name})
 

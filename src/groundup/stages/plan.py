@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from groundup.pipeline.files import write_json
+from groundup.pipeline.identity import digest_of
 from groundup.pipeline.steps import Context, Step
 from groundup.pipeline.summary import Choice
 from groundup.recipe import Recipe
@@ -65,6 +66,8 @@ def run(context: Context) -> None:
         context.execution.base, context.execution.encoder,
     )  # fmt: skip
     write_json(context.work / PLAN_FILE, asdict(made))
+    # The reasons hold measured speeds. What follows depends on the sizes alone.
+    context.stand_in(PLAN_FILE, digest_of({name: v for name, v in asdict(made).items() if name != "choices"}))
 
 
 def read_plan(folder: Path) -> Plan:

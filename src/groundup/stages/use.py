@@ -30,7 +30,7 @@ class SearchResults:
 
     def text(self) -> str:
         if not self.found:
-            return f"Nothing found for {self.query!r} with {self.system}."
+            return f"Nothing found for {self.query!r} with {self.system}; {self.coverage}."
         parts = [f"{self.system}; {self.coverage}"]
         for one in self.found:
             by = ", ".join(f"{system} #{rank}" for system, rank in one.found_by.items())
