@@ -269,15 +269,6 @@ class Index:
         rarest = np.log1p((postings.passages + 0.5) / 0.5)
         return np.where(np.array(found) >= 0, known, rarest).astype(np.float32)
 
-    def terms(self, text: str) -> list[str]:
-        """The text's terms as this index cuts them."""
-        return self._analyzer.terms(text)
-
-    def document_frequency(self, term: str) -> int:
-        """Chunks that hold the term; 0 for one that the index does not know."""
-        number = self.columns.vocabulary.find_sorted(term)
-        return 0 if number < 0 else self._postings.document_frequency(number)
-
     def _match(self, term: str, number: int, row: int) -> TermMatch | None:
         low, high = self.columns.terms_indptr[row], self.columns.terms_indptr[row + 1]
         at = low + int(np.searchsorted(self.columns.terms[low:high], number))

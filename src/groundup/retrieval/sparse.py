@@ -55,9 +55,6 @@ class Postings:
     def passages(self) -> int:
         return len(self.lengths)
 
-    def document_frequency(self, term: int) -> int:
-        return int(self.indptr[term + 1] - self.indptr[term])
-
     def bm25_idf(self, terms: Sequence[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
         """ln(1 + (N − df + ½) / (df + ½)), Lucene's form, never negative. (Robertson & Zaragoza 2009, section 3.1.)"""
         frequency = self._frequencies(terms)

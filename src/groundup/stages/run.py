@@ -130,8 +130,8 @@ class _Run:
         self._run_steps(pipeline, {"corpus"})
         self._timed("index", lambda: self._refresh_index(models))
         made = self._run_steps(pipeline, None)
-        self._timed("vectors", lambda: self._embed(deadline if made else None))
         self._promote()
+        self._timed("vectors", lambda: self._embed(deadline if made else None))
 
     def _made_plan(self, listed_bytes: int, listed_files: int) -> Plan:
         """The plan as the pipeline's first artifact."""
