@@ -18,13 +18,23 @@ from __future__ import annotations
 
 
 class GroundupError(Exception):
-    """An error a person can mend. `place`: file, field or artifact; `mend`: what to do about it."""
+    """An error a person can mend. `place`: file, field or artifact; `mend`: what to do about it.
+
+    Whatever the caller wrote, `wrong` ends without a full stop and `mend` with one, so that all are printed alike.
+    """
 
     exit_code = 1
 
     def __init__(self, wrong: str, *, mend: str, place: str = "") -> None:
-        self.wrong, self.mend, self.place = wrong, mend, place
-        super().__init__(f"{place}: {wrong}. {mend}" if place else f"{wrong}. {mend}")
+        self.wrong, self.mend, self.place = wrong.rstrip(" ."), _sentence(mend), place
+        said = f"{self.wrong}. {self.mend}".rstrip()
+        super().__init__(f"{place}: {said}" if place else said)
+
+
+def _sentence(text: str) -> str:
+    """With the one full stop that ends it, unless it is empty or a question."""
+    text = text.rstrip()
+    return text if not text or text[-1] in "?!" else text.rstrip(" .") + "."
 
 
 class RecipeError(GroundupError):

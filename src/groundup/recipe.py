@@ -1,15 +1,16 @@
 """The one typed configuration of a run: every choice, with its unit; what is left at None the plan fills in.
 
 A recipe comes from flags or from a YAML file (`groundup run --recipe recipe.yaml`). Unknown keys are refused with the
-nearest known one. Fields under `execution` never enter the identity of a step: they say where and how, not what.
+nearest known one. Paths in a file are meant from that file's folder, those in flags from the current one.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +19,7 @@ from groundup.errors import RecipeError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+PACKAGED = ("smollm2", "minilm")  # names of models that come as packages: never taken for a file beside the recipe
 
 
 class Section(BaseModel):
@@ -60,11 +62,6 @@ class EvaluationChoices(Section):
     judgements: tuple[Path, ...] = ()  # BEIR folders
 
 
-class IndexChoices(Section):
-    embed_chunks: Annotated[int, Field(ge=0)] | None = None  # chunks embedded by `run`; `serve` goes on with the rest
-    systems: tuple[Literal["tfidf", "bm25", "dense", "hybrid"], ...] = ("tfidf", "bm25", "dense", "hybrid")
-
-
 class Recipe(Section):
     """Every choice of a run. `identity()` is what its artifacts depend on."""
 
@@ -79,7 +76,6 @@ class Recipe(Section):
     decoder: DecoderChoices = DecoderChoices()
     sentence_encoder: EncoderChoices = EncoderChoices()
     evaluation: EvaluationChoices = EvaluationChoices()
-    index: IndexChoices = IndexChoices()
 
     def identity(self) -> dict[str, Any]:
         """The recipe as plain data, for the key of the plan and the name of the run."""
@@ -95,13 +91,17 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
     lines: dict[tuple[str, ...], int] = {}
     if path is not None:
         values, lines = _read_yaml(path)
+        _from_folder(values, path.parent)
     for dotted, value in overrides.items():
         if value is None or value == () or value == []:
             continue
         target = values
-        *sections, name = dotted.split(".")
-        for section in sections:
+        *sections, name = trail = tuple(dotted.split("."))
+        for depth, section in enumerate(sections, 1):
             target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise _no_section(trail[:depth], target, path, lines)
+        lines.pop(trail, None)  # what a flag says is not to be looked for in the file
         target[name] = copy.deepcopy(value)  # a later flag may reach into it
     try:
         return Recipe.model_validate(values)
@@ -117,8 +117,9 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"is not YAML ({error})", place=str(path), mend="Mend the line it names.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-13-45 is a ValueError
+        mend = "Mend it there." if getattr(error, "problem_mark", None) else "Mend what it names."
+        raise RecipeError(f"is not YAML: {_problem(error)}", place=str(path), mend=mend) from None
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
@@ -136,10 +137,51 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     return values, lines
 
 
+def _problem(error: Exception) -> str:
+    """ "line 3, column 8: mapping values are not allowed here": one line, whatever the parser says in six."""
+    mark = getattr(error, "problem_mark", None)
+    said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error or type(error).__name__)
+    line = " ".join(said.split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {line}" if mark is not None else line
+
+
+def _from_folder(values: dict[str, Any], folder: Path) -> None:
+    """Paths of a recipe file, in place, as seen from the folder of that file. Leaves whatever is no path to pydantic.
+
+    base and encoder may be names: they are paths only where such a file or folder exists.
+    """
+
+    def resolved(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return str(folder / os.path.expanduser(value))  # leaves "~nobody" as it is, pathlib raises
+
+    for section, name in ((values, "sources"), (values.get("evaluation"), "judgements")):
+        if isinstance(section, dict) and isinstance(section.get(name), list):
+            section[name] = [resolved(value) for value in section[name]]
+    for name in ("base", "encoder"):
+        spec = values.get(name)
+        path = resolved(spec)
+        if isinstance(path, str) and spec and spec not in PACKAGED and os.path.exists(path):
+            values[name] = path
+
+
+def _no_section(
+    trail: tuple[str, ...], found: object, path: Path | None, lines: dict[tuple[str, ...], int]
+) -> RecipeError:
+    name = ".".join(trail)
+    known = _fields_at(trail)
+    return RecipeError(
+        f"{name} is {found!r}: it holds choices of its own",
+        place=f"{path}:{lines[trail]}" if trail in lines else name,
+        mend=f"Write `{name}:` and below it, indented, lines such as `{known[0]}: …`.",
+    )
+
+
 def _explain(error: ValidationError, path: Path | None, lines: dict[tuple[str, ...], int]) -> RecipeError:
     first = error.errors()[0]
     trail = tuple(str(part) for part in first["loc"])
-    line = lines.get(trail)
+    line = next((lines[trail[:n]] for n in range(len(trail), 0, -1) if trail[:n] in lines), None)
     place = f"{path}:{line}" if path is not None and line is not None else ".".join(trail)
     name = ".".join(trail)
     if first["type"] == "extra_forbidden":

@@ -204,3 +204,23 @@ def test_figures_in_words() -> None:
     assert [times(f) for f in (1.44, 39.6, 12_345, 2e6, math.inf)] == [
         "1.4 times", "40 times", "12,000 times", "over a million times", "over a million times"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_too_few_documents_settle_nothing(n: int) -> None:
+    systems = [
+        System(name, "candidate", {DOCUMENTS: scores(value, n=n), PACKAGES: scores(3 - value, n=n)})
+        for name, value in (("base", 0.8), (SCRATCH, 2.2))
+    ]
+    found = table(systems)
+    assert not any(c.settled for c in found.comparisons)
+    assert found.champion is not None
+    assert found.champion.name == "base"  # the second column has too few to decide, either
+    assert f"{SCRATCH} has 2.200 there: too few to tell them apart." in found.sentence
+    assert "interval" not in found.sentence
+    assert any("too few to tell" in warning for warning in found.warnings)
+    enough = [{**s.scores, PACKAGES: scores(3 - value)} for s, value in zip(systems, (0.8, 2.2), strict=True)]
+    known = table([System(s.name, s.role, columns) for s, columns in zip(systems, enough, strict=True)])
+    assert known.champion is not None
+    assert known.champion.name == SCRATCH  # one that has enough decides
+    assert "too few to tell" in known.sentence

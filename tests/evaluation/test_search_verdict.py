@@ -9,13 +9,14 @@ import pytest
 from groundup.corpus.document import make_document
 from groundup.evaluation.collection import Collection
 from groundup.evaluation.search_verdict import (
+    _sentence,
     fit_dense_weight,
     index_collection,
     search_results,
     search_verdict,
     split_queries,
 )
-from groundup.evaluation.verdict import Table
+from groundup.evaluation.verdict import Comparison, Estimate, Row, Table
 from tests.retrieval.stand_in import WordEncoder
 
 
@@ -104,3 +105,24 @@ def test_the_weight_is_fitted_on_the_questions_given(tmp_path: Path) -> None:
     before = index.dense_weight
     assert fit_dense_weight(fit, index, encoder) <= 0.3
     assert index.dense_weight == before
+
+
+@pytest.mark.parametrize("questions", [1, 4])
+def test_fewer_than_five_questions_are_ahead_of_nothing(tmp_path: Path, questions: int) -> None:
+    own, other = collection(60), collection(questions, own=False, seed=1)
+    pairs = [(c, index_collection(c, tmp_path / c.name)) for c in (own, other)]
+    table = search_verdict(pairs, [], seed=0).table
+    few = [c for c in table.comparisons if c.column.startswith("other")]
+    assert few
+    assert not any(c.settled for c in few)
+    assert "elsewhere" not in table.sentence
+
+
+def test_sentence_on_few_questions_gives_no_interval() -> None:
+    def row(name: str, value: float, serves: bool = False) -> Row:
+        return Row(name, "candidate", {"own nDCG@10": Estimate(value, value, value, 1)}, serves=serves)
+
+    rows = [row("BM25", 1.0, serves=True), row("TF-IDF", 0.5)]
+    pair = Comparison("BM25", "TF-IDF", "own nDCG@10", Estimate(0.5, 0.5, 0.5, 1))
+    table = Table("search", "Search", "nDCG@10", "nDCG", True, ["own nDCG@10"], rows, [pair])
+    assert _sentence(table, "bm25", "own nDCG@10", [pair]).endswith("; TF-IDF is 0.500 below: too few to tell.")

@@ -130,3 +130,14 @@ def test_best_row_follows_the_direction_and_the_role() -> None:
 
 def test_what_was_not_measured_is_a_dash() -> None:
     assert format_estimate(None) == "–"
+
+
+@pytest.mark.parametrize("n", [1, 4, 5])
+def test_too_few_settle_nothing_and_have_no_interval(n: int) -> None:
+    table = example()
+    table.comparisons[0] = Comparison("base", "5-gram", "held-out documents", Estimate(-0.4, -0.4, -0.4, n))
+    shown = " ".join(render_text(table).split())
+    assert table.comparisons[0].settled == (n == 5)
+    assert ("base is ahead of 5-gram" in shown) == (n == 5)
+    assert ("base beside 5-gram: too few to tell" in shown) == (n < 5)
+    assert format_estimate(Estimate(0.5, 0.5, 0.5, n)) == ("0.500 (0.500 to 0.500)" if n == 5 else f"0.500 (n={n})")

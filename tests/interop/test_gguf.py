@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from groundup.errors import GroundupError, ModelError
 from groundup.interop.base import base_config, load_base
 from groundup.interop.gguf import READABLE, open_gguf
+from groundup.interop.locate import check_base
 from groundup.tokens.bytelevel import BYTE_TO_CHARACTER
 from tests.interop.test_huggingface import TOKENS, theirs
 
@@ -146,6 +147,19 @@ def test_a_file_cut_anywhere_is_refused_by_name(whole: Path, tmp_path: Path) -> 
         cut.write_bytes(content[:length])
         with pytest.raises(ModelError, match=r"cut\.gguf: it is (truncated|no GGUF file)"):
             open_gguf(cut)
+
+
+def test_what_is_checked_before_any_work_is_what_loading_would_refuse(whole: Path, tmp_path: Path) -> None:
+    check_base(whole)
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(ModelError, match="truncated"):
+        check_base(cut)
+    tensors = converted(theirs("Llama", {}), permute=True)
+    with pytest.raises(ModelError, match="'mamba' isn't known"):
+        check_base(write(tmp_path / "m.gguf", "mamba", tensors))
+    with pytest.raises(ModelError, match="strange"):
+        check_base(write(tmp_path / "s.gguf", "llama", tensors, **{"tokenizer.pre": "strange"}))
 
 
 @settings(max_examples=150, deadline=None)

@@ -100,3 +100,9 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="request log can't be written"):
         RequestLog(tmp_path / "file")
+
+
+def test_a_folder_that_cannot_be_written_names_the_flag_that_does_without(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="Serve with --no-log"):
+        RequestLog(tmp_path / "file" / "log")

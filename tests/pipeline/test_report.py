@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from groundup.evaluation.verdict import Estimate, Row
+from groundup.evaluation.verdict import Estimate, Row, Table
 from groundup.pipeline import pictures
 from groundup.pipeline.pictures import Line, Scale, curves, escape, ticks, whisker
 from groundup.pipeline.report import render, write_report
+from groundup.pipeline.report_verdicts import verdict, what_serves
 from groundup.pipeline.summary import CurvePoint, Flow, FunnelRow, RunSummary, Sample, Step
 from tests.pipeline.summaries import HOSTILE, generation, stopped, whole
 
@@ -217,6 +219,7 @@ def test_curves_fall_on_the_page_as_their_values_do() -> None:
     assert curves([Line("a", "held", [])], [("other", 2.0)], "x", "y") == ""
 
 
+@example(low=879609.9999999999, span=1e-6, wanted=5)
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(1, 10))
 def test_ticks_are_few_round_and_inside(low: float, span: float, wanted: int) -> None:
     found = ticks(low, low + span, wanted)
@@ -236,3 +239,32 @@ def test_funnel_is_as_wide_as_its_amounts() -> None:
     widths = [float(str(a["width"])) for tag, a in Page(picture).elements if tag == "rect"]
     assert widths[:2] == [100.0, 25.0]
     assert widths[2] < 1
+
+
+def test_what_serves_without_a_figure_says_why() -> None:
+    row = Row("BM25", "candidate", {}, serves=True)
+    table = Table("search", "Search", "nDCG@10 and recall@100", "nDCG or recall", True, ["known items nDCG@10"], [row])
+    table = replace(table, sentence="BM25 serves by default: the corpus gave too few questions.")
+    assert Page(what_serves([table])).text.strip() == f"Search: BM25 . {table.sentence}"
+    assert "beside it" not in what_serves([table])
+
+
+def test_figure_of_too_few_is_a_dot_without_an_interval() -> None:
+    row = Row("a", "candidate", {"x": Estimate(0.5, 0.5, 0.5, 1)}, serves=True)
+    html = verdict(Table("t", "T", "m", "u", True, ["x"], [row]))
+    assert "too few for an interval" in Page(html).text
+    assert "0.500 to 0.500" not in html
+    assert html.count("<circle") == 1
+
+
+@pytest.mark.parametrize("values", [[5.183520599, 5.19, 5.2, 5.21], [1.0, 1.001, 1.002], [2.0, 2.1, 5.0, 0.8], [9.0]])
+def test_names_of_levels_are_rounded_apart_and_inside(values: list[float]) -> None:
+    levels = [(f"level {i}", value) for i, value in enumerate(values)]
+    found = Page(curves([Line("a", "held", [(10, 4.0), (1000, 1.0)])], levels, "x", "y"))
+    heights = sorted(float(str(a["y"])) for tag, a in found.elements if tag == "text" and a.get("class") == "name")
+    assert len(heights) == len(values)
+    assert all(10 <= height <= 280 for height in heights)
+    assert all(below - above >= 14.9 for above, below in pairwise(heights))
+    for name, value in levels:
+        assert f"{name} {value:.3f}" in found.text
+    assert "5.1835" not in found.text

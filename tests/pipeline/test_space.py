@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,10 +68,25 @@ def test_step_that_asks_for_more_than_is_free_does_not_start(tiny_disk: Path, mo
     store = Store(tiny_disk / "store")
     result = Pipeline(store, steps(1, disk_bytes=30_000_000)).run()
     failure = str(result.failures["big"])
-    assert "step big will write about 30 MB and 5 MB are free: " in failure
+    assert "step big will write about 30 MB, and 4 MB are free: " in failure
     assert "26 MB are missing" in failure
     assert not any((store.work).glob("*/*.bin"))
     assert Pipeline(store, steps(1, disk_bytes=1_500_000)).run().ok
+
+
+def test_figures_of_a_missing_space_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free in (5_200_000, 7_000_001, 70_999_999):
+        monkeypatch.setattr(space.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with pytest.raises(StoreError) as caught:
+            space.require_space(tmp_path, "big", 30_300_000, present_bytes=1_000_000)
+        said = re.search(
+            r"about (\d+) MB, (\d+) MB \(64 MiB\) are kept free, and (\d+) MB are free: (\d+) MB are missing",
+            str(caught.value),
+        )
+        assert said, str(caught.value)
+        writes, kept, there, missing = map(int, said.groups())
+        assert writes + kept - there == missing
+        assert missing * 10**6 >= 29_300_000 + 64 * 2**20 - free
 
 
 def test_full_disk_is_named_wherever_the_write_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

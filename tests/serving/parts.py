@@ -19,7 +19,7 @@ from groundup.monitoring.drift import count_query
 from groundup.nn.config import decoder_config
 from groundup.nn.transformer import Transformer
 from groundup.serving.release_service import ReleaseService
-from groundup.serving.results import Citation, Coverage, Extract, Found, Quote
+from groundup.serving.results import Citation, Coverage, Extract, Found, MatchedTerm, Quote
 from groundup.serving.server import listen, make_server
 from groundup.tokens.tokenizer import Tokenizer
 from groundup.tokens.train import train_bpe
@@ -88,6 +88,8 @@ class ListIndex:
                 "code",
                 {"bm25": rank},
                 {"bm25": score} if explain else {},
+                [MatchedTerm("json", 2, 0.5, 1.0)] if explain else [],
+                ["zebra"] if explain else [],
             )
             for rank, (score, text) in enumerate(best, 1)
         ]

@@ -41,7 +41,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 
 def test_found_passages_carry_place_systems_and_scores(index: Index) -> None:
     served = ServedIndex(lambda: index)
-    found = served.search("kingfisher fish", 5, "best")
+    found = served.search("kingfisher fish", 5, "best", explain=True)
     assert (found[0].source, found[0].rank, found[0].found_by) == ("notes/birds.md", 1, {"bm25": 1})
     assert found[0].scores["bm25"] == pytest.approx(found[0].score, rel=1e-4)
     assert TEXTS["notes/birds.md"].splitlines()[found[0].line - 1] in found[0].text
@@ -64,11 +64,11 @@ def test_what_the_documents_do_not_hold_is_refused_with_a_reason(index: Index) -
 
 def test_coverage_grows_while_chunks_are_embedded(index: Index) -> None:
     encoder = Encoder()
-    served = ServedIndex(lambda: index, encoder)  # type: ignore[arg-type]
+    served = ServedIndex(lambda: index, encoder)
     assert served.coverage().embedded == 0
-    index.embed_missing(encoder, limit=1)  # type: ignore[arg-type]
+    index.embed_missing(encoder, limit=1)
     assert served.coverage().sentence == f"dense covers 1 of {index.chunks}"
-    assert served.systems == ("best", "bm25", "tfidf", "dense", "hybrid")
+    assert served.systems == ("best", "bm25", "tfidf", "dense", "hybrid", "rrf")
 
 
 def test_a_system_that_needs_an_encoder_is_refused_without_one(index: Index) -> None:
@@ -81,11 +81,32 @@ def test_a_system_that_needs_an_encoder_is_refused_without_one(index: Index) -> 
 
 def test_a_query_is_counted_by_the_indexs_own_terms_and_nearest_vector(index: Index) -> None:
     encoder = Encoder()
-    index.embed_missing(encoder)  # type: ignore[arg-type]
+    index.embed_missing(encoder)
     assert ServedIndex(lambda: index).count("kingfishers zebra").nearest is None
-    served = ServedIndex(lambda: index, encoder)  # type: ignore[arg-type]
+    served = ServedIndex(lambda: index, encoder)
     counts = served.count("kingfishers nest zebra")
     assert (counts.bands[0], sum(counts.bands)) == (1, 3)  # the stem of "kingfishers" is in the corpus
-    best = served.search("kingfishers nest zebra", 3, "dense")
+    best = served.search("kingfishers nest zebra", 3, "dense", explain=True)
     assert counts.nearest == pytest.approx(best[0].score, abs=1e-5)
     assert served.count("kingfishers nest zebra", best).nearest == pytest.approx(best[0].score, abs=1e-5)
+
+
+def test_only_an_explained_result_has_scores_and_terms(index: Index) -> None:
+    encoder = Encoder()
+    index.embed_missing(encoder)
+    served = ServedIndex(lambda: index, encoder)
+    plain = served.search("kingfisher fish fish zebra", 5, "bm25")
+    assert all(not one.scores and not one.matched and not one.unknown for one in plain)
+    told = served.search("kingfisher fish fish zebra", 5, "bm25", explain=True)
+    assert [one.id for one in told] == [one.id for one in plain]
+    assert set(told[0].scores) == {"bm25", "tfidf", "dense:hash"}
+    (passage,) = (index.chunk(row) for row in range(index.chunks) if index.chunk(row).id == told[0].id)
+    held = passage.indexed_text.lower().split()
+    counts = {"kingfish": sum(word == "kingfisher" for word in held), "fish": sum(word == "fish." for word in held)}
+    assert {term.term: term.count for term in told[0].matched} == counts
+    assert all(term.idf > 0 for term in told[0].matched)
+    assert told[0].unknown == ["zebra"]
+    assert sum(term.score for term in told[0].matched) == pytest.approx(told[0].score, rel=1e-4)
+    tfidf = served.search("kingfisher fish fish zebra", 1, "tfidf")[0]
+    assert tfidf.id == told[0].id
+    assert told[0].scores["tfidf"] == pytest.approx(tfidf.score, rel=1e-4)

@@ -107,6 +107,32 @@ def test_a_signal_ends_the_process_in_good_order(number: int) -> None:
     assert '"code":"unavailable"' in text
 
 
+@pytest.mark.parametrize("moment", ["when ready", "before uvicorn runs"])
+def test_no_signal_is_lost_while_the_server_starts(moment: str) -> None:
+    program = textwrap.dedent("""
+        import os, signal, sys
+        from groundup.serving import server
+        from groundup.serving.app import create_app
+        from tests.serving.parts import make_service
+
+        def end_me():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        class Early(server.Server):
+            def run(self, sockets=None):
+                end_me()
+                super().run(sockets)
+
+        if sys.argv[1] != "when ready":
+            server.Server = Early
+        server.serve(create_app(make_service()), port=0, ready=lambda url: end_me())
+        print("ended", flush=True)
+    """)
+    command = [sys.executable, "-c", program, moment]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended\n")
+
+
 def _answers(url: str) -> bool:
     try:
         return httpx.get(f"{url}/healthz").status_code == 200

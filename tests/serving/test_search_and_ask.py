@@ -36,6 +36,8 @@ def test_post_is_the_same_search_and_explain_adds_scores_and_terms(http: httpx.C
     explained = http.post("/search", json={"query": "json string", "explain": True}).json()
     assert explained["results"][0].pop("scores") == {"bm25": 1}
     assert explained["results"][0].pop("terms") == ["JSON", "string"]
+    assert explained["results"][0].pop("matched") == [{"term": "json", "count": 2, "idf": 0.5, "score": 1.0}]
+    assert explained["results"][0].pop("unknown") == ["zebra"]
     assert explained == plain
 
 

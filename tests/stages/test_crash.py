@@ -29,7 +29,8 @@ def digests(store: Path) -> dict[str, str]:
 
 def start(sources: Path, recipe: Path, store: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "groundup", "run", str(sources), "--recipe", str(recipe), "--store", str(store)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    with store.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -57,7 +58,8 @@ def test_killed_runs_end_in_the_digests_of_an_undisturbed_one(finished: Finished
             kill(process)
             killed += 1
         else:
-            assert code == 0  # it had nothing left to do: the next kills hit a run from the start
+            # It had nothing left to do: the next kills hit a run from the start.
+            assert code == 0, store.with_suffix(".log").read_text()[-3_000:]
             assert digests(store) == digests(undisturbed)
             store = tmp_path / f"killed-{killed}"
     assert start(finished.sources, recipe, store).wait() == 0

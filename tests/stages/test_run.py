@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.errors import CorpusError, ModelError, RecipeError, SourceError, StoreBusyError
+from groundup.errors import CorpusError, ModelError, RecipeError, SourceError, StoreBusyError, StoreError
 from groundup.pipeline.store import Store
 from groundup.progress import open_sink
 from groundup.recipe import Recipe, load_recipe
@@ -107,6 +107,67 @@ def test_a_changed_file_refreshes_the_index_alone_and_says_why(copy: tuple[Path,
     assert all(
         "broad beans" not in one.text for one in search_index(store, "beans", k=9, system="bm25", explain=False).found
     )
+
+
+def test_a_lost_or_damaged_index_is_made_again(copy: tuple[Path, Path]) -> None:
+    sources, store = copy
+    from groundup.stages.use import search_index
+
+    shutil.rmtree(store / "index")
+    outcome = run(small_recipe(sources), store)
+    raise_failure(outcome)
+    assert {step.name: step.state for step in outcome.summary.steps}["index"] == "done"
+    assert search_index(store, "broad beans", k=1, system="bm25", explain=False).found
+    largest = max(
+        (path for path in (store / "index").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
+    )
+    largest.write_bytes(largest.read_bytes()[:100])
+    raise_failure(run(small_recipe(sources), store))
+    assert search_index(store, "broad beans", k=1, system="bm25", explain=False).found
+
+
+def test_a_new_file_that_cannot_be_read_is_in_the_funnel_and_new_text_gets_vectors(copy: tuple[Path, Path]) -> None:
+    sources, store = copy
+    (sources / "notes" / "noise.bin").write_bytes(bytes(range(256)) * 40)
+    (sources / "notes" / "new.md").write_text("# New\n\nThe ladder leans against the north wall of the barn.\n")
+    outcome = run(small_recipe(sources), store)
+    raise_failure(outcome)
+    assert any(row.example_source.endswith("noise.bin") for row in outcome.summary.funnel)
+    assert "left out" in outcome.text()
+    before = run(small_recipe(sources), store).summary.coverage
+    assert before is not None
+    assert outcome.summary.coverage == before
+
+
+def test_a_rollback_is_not_undone_by_a_run_that_makes_nothing(copy: tuple[Path, Path]) -> None:
+    sources, store = copy
+    first = champion.require(Store(store)).id
+    raise_failure(run(small_recipe(sources, **{"decoder.tokens": 20_480}), store))
+    second = champion.require(Store(store)).id
+    if second == first:
+        pytest.skip("the second release was judged worse, so there is nothing to roll back")
+    champion.rollback(Store(store))
+    raise_failure(run(small_recipe(sources, **{"decoder.tokens": 20_480}), store))
+    assert champion.require(Store(store)).id == first
+
+
+def test_damage_of_an_artifact_is_named_with_its_mend(copy: tuple[Path, Path]) -> None:
+    sources, store = copy
+    documents = next((store / "objects" / "corpus").glob("*/documents.parquet"))
+    raw = bytearray(documents.read_bytes())
+    raw[len(raw) // 2] ^= 0xFF
+    documents.write_bytes(raw)
+    with pytest.raises(StoreError, match="Delete .*corpus"):
+        raise_failure(run(small_recipe(sources, **{"tokenizer.vocab_size": 800}), store))
+
+
+def test_after_a_failure_the_next_command_is_the_same_one(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.md").write_text("# One\n\nA single note that stands alone and has nothing beside it.\n")
+    outcome = run(small_recipe(tmp_path / "one"), tmp_path / "store")
+    assert outcome.failure is not None
+    assert "groundup" in outcome.summary.next[0]
+    assert "cached" not in outcome.text()
 
 
 def test_retrain_takes_the_files_as_they_are(copy: tuple[Path, Path]) -> None:

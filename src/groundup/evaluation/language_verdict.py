@@ -1,8 +1,8 @@
 """The verdict on generation: bits per byte of every candidate and baseline, who serves, and what the figures mean.
 
 The champion is the candidate with the fewest bits per byte in the first column. Where the paired interval to a
-candidate behind it includes zero, the order there may be chance, and of those that can't be told apart the one ahead in
-the second column serves. Baselines never serve.
+candidate behind it includes zero, or there are too few documents for one, the order there may be chance, and of those
+that can't be told apart the one ahead in the second column serves, if that has enough. Baselines never serve.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import combinations
 from groundup.evaluation import bootstrap
 from groundup.evaluation.extrapolation import Slope, fit_slope, tokens_needed
 from groundup.evaluation.scores import DocumentScore, columns
-from groundup.evaluation.verdict import Comparison, Role, Row, Table, format_value
+from groundup.evaluation.verdict import ENOUGH_TO_TELL, Comparison, Role, Row, Table, format_value
 from groundup.evaluation.words import count, duration, times
 
 FEW_DOCUMENTS = 30  # below it, percentile intervals are known to be too narrow by several points
@@ -132,7 +132,7 @@ def _champion(rows: Sequence[Row], comparisons: Sequence[Comparison], names: Seq
     best = min(measured, key=lambda row: row.values[first].value)
     level = {c.worse for c in comparisons if c.column == first and c.better == best.name and not c.settled}
     rivals = [row for row in measured if row is best or row.name in level]
-    if len(names) > 1 and all(names[1] in row.values for row in rivals):
+    if len(names) > 1 and all(names[1] in row.values and row.values[names[1]].has_interval for row in rivals):
         return min(rivals, key=lambda row: (row.values[names[1]].value, row.values[first].value)).name
     return best.name
 
@@ -149,6 +149,8 @@ def _who_serves(rows: Sequence[Row], comparisons: Sequence[Comparison], column: 
     rival = others[0]
     pair = next(c for c in comparisons if c.column == column and {c.better, c.worse} == {champion.name, rival.name})
     other = rival.values[column].value
+    if not pair.difference.has_interval:
+        return [f"{said}; {rival.name} has {format_value(other)} there: too few to tell them apart."]
     if not pair.settled:
         ahead = ", which is behind in the second column," if other < own.value else ""
         return [f"{said}; {rival.name} ({format_value(other)}){ahead} can't be told apart from it on these documents."]
@@ -221,7 +223,9 @@ def _warnings(
             result.append(f"{system.name} has no token for {missing:,} {what} of this text; each is charged 8 bits.")
     for name in names:
         n = max((row.values[name].n for row in rows if name in row.values), default=0)
-        if n < FEW_DOCUMENTS:
+        if n < ENOUGH_TO_TELL:
+            result.append(f"{name}: {_documents(n)}, too few to tell anything apart; no interval is given.")
+        elif n < FEW_DOCUMENTS:
             result.append(f"{name}: {_documents(n)}, so the intervals are rough.")
         if name in overlap:
             result.append(f"{name}: {100 * overlap[name]:.1f} % of the word 12-grams stand in the training text too.")

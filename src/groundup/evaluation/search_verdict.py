@@ -210,8 +210,11 @@ def _sentence(table: Table, best: str, decider: str, comparisons: Sequence[Compa
     if rivals:
         closest = min(rivals, key=lambda c: c.difference.value)
         d = closest.difference
-        ahead = f"{d.value:.3f} ahead of {closest.worse} ({d.low:+.3f} to {d.high:+.3f})"
-        text += f", {ahead}" if closest.settled else f", {ahead}, which these questions can't settle"
+        if not d.has_interval:
+            text += f"; {closest.worse} is {d.value:.3f} below: too few to tell"
+        else:
+            ahead = f"{d.value:.3f} ahead of {closest.worse} ({d.low:+.3f} to {d.high:+.3f})"
+            text += f", {ahead}" if closest.settled else f", {ahead}, which these questions can't settle"
     elsewhere = [c for c in comparisons if c.column != decider and c.worse == name and c.settled]
     if elsewhere:
         text += "; elsewhere " + ", ".join(f"{c.better} is ahead on {c.column.rpartition(' ')[0]}" for c in elsewhere)

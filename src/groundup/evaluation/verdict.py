@@ -14,6 +14,7 @@ from typing import Literal
 from groundup.evaluation import plain_data
 
 Role = Literal["candidate", "baseline"]
+ENOUGH_TO_TELL = 5  # documents or queries: resampling fewer gives intervals that say nothing; of one, no width at all
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Estimate:
     low: float
     high: float
     n: int
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether it rests on enough for its interval to mean anything."""
+        return self.n >= ENOUGH_TO_TELL
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ class Comparison:
 
     @property
     def settled(self) -> bool:
-        """Whether the interval leaves zero out, so that the order is more than chance."""
-        return self.difference.low > 0 or self.difference.high < 0
+        """Whether the interval leaves zero out, so that the order is more than chance; of too few, never."""
+        return self.difference.has_interval and (self.difference.low > 0 or self.difference.high < 0)
 
 
 @dataclass(frozen=True)
@@ -86,15 +92,20 @@ def format_value(value: float) -> str:
 
 
 def format_estimate(estimate: Estimate | None) -> str:
-    """ "0.831 (0.802 to 0.860)", or an en dash for what was not measured."""
+    """ "0.831 (0.802 to 0.860)", "0.831 (n=2)" without an interval, or an en dash for what was not measured."""
     if estimate is None:
         return "–"
+    if not estimate.has_interval:
+        return f"{format_value(estimate.value)} (n={estimate.n})"
     return f"{format_value(estimate.value)} ({format_value(estimate.low)} to {format_value(estimate.high)})"
 
 
 def format_comparison(comparison: Comparison, table: Table) -> str:
     """One line: who is ahead of whom, by how much, and whether that is more than chance."""
     difference = comparison.difference
+    if not difference.has_interval:
+        beside = f"{comparison.better} beside {comparison.worse}: too few to tell"
+        return f"{beside}: {comparison.column}, {format_value(difference.value)} {table.unit}, n={difference.n:,}"
     ahead = (
         f"{comparison.better} is ahead of {comparison.worse}"
         if comparison.settled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ from groundup.interop.folders import (
     weight_files,
 )
 from groundup.interop.locate import encoder_files, encoder_name, find_encoder
+from groundup.interop.modules import read_modules
 from groundup.interop.sentence_encoder import SentenceEncoder, TokenizeMany
-from groundup.interop.trained_encoder import MODEL_TYPE, read_trained_encoder
+from groundup.interop.trained_encoder import read_trained_encoder
+from groundup.interop.trained_shape import MODEL_TYPE
 from groundup.interop.weight_maps import BERT, translate
 from groundup.interop.weights import read_weights
-from groundup.nn.encode import Pooling
 from groundup.nn.transformer import Transformer
 
-# modules.json names classes; sentence-transformers has moved them over time, the last part stayed
-TRANSFORMER, POOLING, NORMALIZE = "Transformer", "Pooling", "Normalize"
 NOT_USED = ("pooler.", "cls.", "embeddings.position_ids")  # weights of BERT's other heads
 
 
@@ -40,7 +38,7 @@ def load_encoder(spec: str | Path) -> SentenceEncoder:
     digest = digest_files(encoder_files(folder), folder)
     if config.get("model_type") == MODEL_TYPE:
         return read_trained_encoder(folder, config, name=name, digest=digest)
-    pooling, normalise = _modules(folder)
+    pooling, normalise = read_modules(folder)
     model = _bert(folder, config)
     limit = read_json_if_any(folder / "sentence_bert_config.json").get("max_seq_length")
     max_tokens = min(int(limit or model.config.context_length), model.config.context_length)
@@ -58,37 +56,6 @@ def load_encoder(spec: str | Path) -> SentenceEncoder:
         license=license_of(folder),
         source=str(folder),
     )
-
-
-def _modules(folder: Path) -> tuple[Pooling, bool]:
-    """(pooling, whether vectors are normalised), as modules.json has them. Raises ModelError for any other module."""
-    path = folder / "modules.json"
-    if not path.exists():
-        mend = "Bring it as a sentence-transformers folder, which says how to pool"
-        raise ModelError("it has no modules.json: a bare model doesn't say how it pools", mend=mend, place=str(folder))
-    try:
-        modules = json.loads(path.read_text(encoding="utf-8"))
-        kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
-        places = [str(module["path"]) for module in modules]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"it can't be read ({error})", mend="Fetch the file again", place=str(path)) from error
-    if kinds not in ([TRANSFORMER, POOLING], [TRANSFORMER, POOLING, NORMALIZE]) or places[0] != "":
-        wrong = f"its modules are {', '.join(kinds)}"
-        mend = f"Bring one of {TRANSFORMER}, {POOLING} and, if at all, {NORMALIZE}"
-        raise ModelError(wrong, mend=mend, place=str(path))
-    return _pooling(read_json(folder / places[1] / "config.json"), str(folder / places[1])), NORMALIZE in kinds
-
-
-def _pooling(config: dict[str, Any], place: str) -> Pooling:
-    modes = [
-        name.removeprefix("pooling_mode_") for name, on in config.items() if name.startswith("pooling_mode_") and on
-    ]
-    if modes == ["mean_tokens"]:
-        return "mean"
-    if modes == ["cls_token"]:
-        return "cls"
-    wrong = f"it pools by {', '.join(modes) or 'nothing'}"
-    raise ModelError(wrong, mend="Bring one that takes the mean of all tokens or the first", place=place)
 
 
 def _bert(folder: Path, config: dict[str, Any]) -> Transformer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,28 @@ def weight_files(folder: Path) -> list[Path]:
         mend="Save the model again as safetensors" if pickled else "Name a folder with weights",
         place=str(folder),
     )
+
+
+def check_whole(path: Path) -> None:
+    """Raises ModelError if a safetensors file is cut short.
+
+    By the header's own account of the size, in microseconds and with the figures a person can compare.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            header = json.loads(file.read(length)) if length < min(size, 10**8) else None
+        assert isinstance(header, dict)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except FileNotFoundError as error:
+        raise ModelError("there is no such file", mend="Name a folder that is whole", place=str(path)) from error
+    except (struct.error, ValueError, AssertionError, TypeError, KeyError, IndexError) as error:
+        raise ModelError("it is truncated or no safetensors file", mend=FETCH_AGAIN, place=str(path)) from error
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        wrong = f"it has {size:,} bytes where its header asks for {expected:,}"
+        raise ModelError(wrong, mend=FETCH_AGAIN, place=str(path))
 
 
 def digest_files(files: Iterable[Path], folder: Path) -> str:

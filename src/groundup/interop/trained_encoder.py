@@ -12,18 +12,15 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from groundup.errors import ModelError
 from groundup.interop.assemble import assemble
 from groundup.interop.atomic import new_folder, write_json
 from groundup.interop.folders import WEIGHTS, weight_files
 from groundup.interop.sentence_encoder import SentenceEncoder, TokenizeMany
+from groundup.interop.trained_shape import MODEL_TYPE, read_trained_shape
 from groundup.interop.weights import read_weights
-from groundup.nn.config import TransformerConfig
 from groundup.nn.encode import Pooling
 from groundup.nn.transformer import Transformer
 from groundup.tokens.tokenizer import Tokenizer
-
-MODEL_TYPE = "groundup-encoder"
 
 
 def tokenizes(tokenizer: Tokenizer, max_tokens: int) -> TokenizeMany:
@@ -89,23 +86,15 @@ def save_encoder(
 
 def read_trained_encoder(folder: Path, config: dict[str, Any], *, name: str, digest: str) -> SentenceEncoder:
     """Raises ModelError if config.json lacks what `save_encoder` writes."""
-    place = str(folder / "config.json")
-    try:
-        shape = TransformerConfig.from_dict(config["transformer"])
-        max_tokens, pooling, prompts = int(config["max_tokens"]), config["pooling"], dict(config["prompts"])
-        if pooling not in ("mean", "cls"):
-            raise ValueError(f"pooling is {pooling!r}")
-    except (KeyError, ValueError, TypeError) as error:
-        mend = "Export the encoder again"
-        raise ModelError(f"it is no encoder this version wrote ({error})", mend=mend, place=place) from error
-    model = assemble(shape, read_weights(weight_files(folder)), place=str(folder))
+    shape = read_trained_shape(config, str(folder / "config.json"))
+    model = assemble(shape.transformer, read_weights(weight_files(folder)), place=str(folder))
     return sentence_encoder(
         name,
         model,
         Tokenizer.load(folder),
-        max_tokens=max_tokens,
-        pooling=pooling,
-        prompts=prompts,
+        max_tokens=shape.max_tokens,
+        pooling=shape.pooling,
+        prompts=shape.prompts,
         digest=digest,
         source=str(folder),
     )

@@ -33,7 +33,7 @@ class RequestLog:
             folder.mkdir(parents=True, exist_ok=True)
             self._descriptor = self._open()
         except OSError as error:
-            mend = "Serve without a log, or free the folder."
+            mend = "Serve with --no-log, or make that folder writable."
             raise StoreError(f"the request log can't be written ({error})", place=str(folder), mend=mend) from None
         self._size = os.fstat(self._descriptor).st_size
         self._broken_line = self._size > 0 and not _ends_a_line(self.path, self._size)

@@ -43,7 +43,8 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+    found = (round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1))
+    return [min(max(value, low), high) for value in found]  # i × step can miss an end by the last bit
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,18 @@ class Scale:
         ]
 
 
-def whisker(value: float, low: float, high: float, scale: Scale, kind: str) -> str:
-    """One row of a whisker plot: a line over the interval with ends, a dot at the value, faint lines at the ticks."""
+def whisker(value: float, low: float | None, high: float | None, scale: Scale, kind: str) -> str:
+    """One row of a whisker plot: a line over the interval with ends, a dot at the value, faint lines at the ticks.
+
+    low, high: None for a figure that rests on too few to have an interval: it is a dot alone.
+    """
     grid = "".join(f'<line class="grid" x1="{x}" x2="{x}" y1="0" y2="100%"/>' for x in map(_at(scale), scale.ticks()))
-    at, left, right = (_at(scale)(v) for v in (value, low, high))
+    dot = f'<circle cx="{_at(scale)(value)}" cy="12" r="4.5"/>'
+    if low is None or high is None:
+        return svg("whisker", 24, f'{grid}<g class="mark {kind}">{dot}</g>', f"{value:.4g}, no interval")
+    left, right = (_at(scale)(v) for v in (low, high))
     ends = "".join(f'<line x1="{x}" x2="{x}" y1="7" y2="17"/>' for x in (left, right))
-    mark = f'<line x1="{left}" x2="{right}" y1="12" y2="12"/>{ends}<circle cx="{at}" cy="12" r="4.5"/>'
+    mark = f'<line x1="{left}" x2="{right}" y1="12" y2="12"/>{ends}{dot}'
     name = f"{value:.4g}, interval {low:.4g} to {high:.4g}"
     return svg("whisker", 24, f'{grid}<g class="mark {kind}">{mark}</g>', name)
 
@@ -159,10 +166,9 @@ def curves(lines: Sequence[Line], levels: Sequence[tuple[str, float]], x_words: 
     for name, y in levels:
         at = _y(y_scale, y)
         parts.append(f'<line class="level" x1="0" x2="100%" y1="{at:.1f}" y2="{at:.1f}"/>')
-        labels.append((at, f"{name} {number(y)}"))
-    upwards = _spread([(-at, text) for at, text in sorted(labels, reverse=True)], apart=LABEL_HEIGHT)
-    for at, text in upwards:
-        parts.append(f'<text class="name" x="99.5%" y="{-at - 4:.1f}" text-anchor="end">{escape(text)}</text>')
+        labels.append((at - 4, f"{name} {rounded(y)}"))
+    for at, text in _stacked(labels, LABEL_HEIGHT, bottom - 4):
+        parts.append(f'<text class="name" x="99.5%" y="{at:.1f}" text-anchor="end">{escape(text)}</text>')
     paths = []
     for line in drawn:
         spots = [(x_scale.percent(x), _y(y_scale, y)) for x, y in line.points]
@@ -188,6 +194,11 @@ def stretched(height: int, shapes: str) -> str:
 def number(value: float) -> str:
     """A tick's figure: no more digits than it needs."""
     return f"{value:,.10g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.0e}"
+
+
+def rounded(value: float) -> str:
+    """A measured figure as the tables have it: three decimals below ten, then one."""
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
 def short(value: float) -> str:
@@ -217,3 +228,14 @@ def _spread(labels: Sequence[tuple[float, str]], apart: float) -> list[tuple[flo
     for at, text in labels:
         result.append((max(at, result[-1][0] + apart) if result else at, text))
     return result
+
+
+def _stacked(labels: Sequence[tuple[float, str]], apart: float, bottom: float) -> list[tuple[float, str]]:
+    """Labels from the top down, each at its place or as far above it as those below need, and all within the picture.
+
+    Those that would leave it at the top are moved down again; only more labels than fit come to lie closer.
+    """
+    apart = min(apart, (bottom - apart) / max(1, len(labels) - 1))
+    upwards = _spread([(-min(at, bottom), text) for at, text in sorted(labels, reverse=True)], apart)
+    highest = LABEL_HEIGHT - 3.0
+    return _spread([(max(-at, highest), text) for at, text in reversed(upwards)], apart)

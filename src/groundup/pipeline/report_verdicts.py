@@ -38,6 +38,10 @@ def what_serves(tables: Sequence[Table]) -> str:
             lines.append(f"<li>{escape(table.title)}: <b>none</b>. No row of this table serves.</li>")
             continue
         column = next((name for name in table.columns if name in champion.values), "")
+        if not column:
+            why = table.sentence or "Nothing was measured."
+            lines.append(f"<li>{escape(table.title)}: <b>{escape(champion.name)}</b>. {escape(why)}</li>")
+            continue
         figure = f"{escape(format_estimate(champion.values.get(column)))} {escape(table.unit)}, {escape(column)}"
         rival = _nearest(table, champion, column)
         why = escape(format_comparison(rival, table)) if rival else "no other candidate was measured beside it"
@@ -76,8 +80,11 @@ def _row(row: Row, column: str, scale: Scale) -> str:
     found = row.values.get(column)
     picture, figure = '<span class="missing">not measured</span>', "–"
     if found is not None:
-        interval = f"{format_value(found.low)} to {format_value(found.high)}"
-        picture = whisker(found.value, found.low, found.high, scale, kind)
+        if found.has_interval:
+            interval = f"{format_value(found.low)} to {format_value(found.high)}"
+            picture = whisker(found.value, found.low, found.high, scale, kind)
+        else:
+            interval, picture = "too few for an interval", whisker(found.value, None, None, scale, kind)
         figure = f'<b>{format_value(found.value)}</b> <span class="soft small">{interval}</span>'
     return f'<div class="row">{name}<span class="picture">{picture}</span><span class="value">{figure}</span></div>'
 

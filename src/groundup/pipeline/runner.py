@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from groundup.errors import StoreError
 from groundup.pipeline import provenance, space
 from groundup.pipeline.code import code_versions
 from groundup.pipeline.files import tree_bytes
@@ -179,8 +180,18 @@ class _Run:
             note = f"came out otherwise than last time: digest {before['digest'][:8]} → {artifact.digest[:8]}"
         self.take(step, parts, artifact, "done", reason, note)
 
+    def check_inputs(self, step: Step) -> None:
+        """Raises StoreError if an input's bytes are not what was written: else a library would trip over them."""
+        for name in dict.fromkeys(step.inputs.values()):
+            artifact = self.artifacts[name]
+            wrong = self.store.verify(artifact)
+            if wrong:
+                mend = f"Delete {artifact.path} and run the same command again: it is made anew."
+                raise StoreError(f"{wrong[0]}", place=str(artifact.path), mend=mend)
+
     def make(self, step: Step, key: str, parts: Mapping[str, Any], reason: str) -> Artifact:
         """Run the step in its work folder and commit what it made."""
+        self.check_inputs(step)
         work, scratch = self.store.begin(key, keep=step.keeps_work), self.store.scratch(key)
         resumed = any(work.iterdir()) or scratch.exists()
         space.require_space(self.store.root, step.name, step.disk_bytes, self.written(key))

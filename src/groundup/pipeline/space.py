@@ -9,6 +9,7 @@ from pathlib import Path
 from groundup.errors import StoreError
 
 _SPARE_BYTES = 64 * 2**20  # stays free: manifests, lineage, the report, and other people's files
+_MEGABYTE = 10**6
 _TEXTS = ("no space left on device", "os error 28", "errno 28", "disk is full", "disk quota exceeded")
 
 
@@ -20,10 +21,12 @@ def require_space(root: Path, step: str, disk_bytes: int, present_bytes: int = 0
     if disk_bytes <= 0:
         return
     free = shutil.disk_usage(root).free
-    missing = disk_bytes - present_bytes + _SPARE_BYTES - free
-    if missing > 0:
+    left = max(0, disk_bytes - present_bytes)
+    if left + _SPARE_BYTES > free:
+        # From the figures as they are shown, so that a reader's own sum comes out: needs rounded up, what is free down.
+        missing = _rounded_up(left) + _rounded_up(_SPARE_BYTES) - free // _MEGABYTE * _MEGABYTE
         raise StoreError(
-            f"step {step} will write about {megabytes(disk_bytes)} and {megabytes(free)} are free: "
+            f"step {step} will write about {megabytes(left)}{_kept()}, and {free // _MEGABYTE:,} MB are free: "
             f"{megabytes(missing)} are missing",
             place=str(root),
             mend=_mend(missing),
@@ -43,7 +46,9 @@ def disk_full(
     text += f" after step {step} wrote {megabytes(present_bytes)}" if step else ""
     text += f" of about {megabytes(disk_bytes)}" if disk_bytes else ""
     about = "about" if disk_bytes else "at least"
-    return StoreError(f"{text}; {about} {megabytes(missing)} are missing", place=str(root), mend=_mend(missing))
+    return StoreError(
+        f"{text}{_kept()}; {about} {megabytes(missing)} are missing", place=str(root), mend=_mend(missing)
+    )
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -62,7 +67,16 @@ def is_disk_full(error: BaseException) -> bool:
 
 def megabytes(count: int) -> str:
     """ "12 MB", "1,204 MB": whole megabytes of a million bytes, rounded up."""
-    return f"{-(-max(count, 0) // 10**6):,} MB"
+    return f"{_rounded_up(count) // _MEGABYTE:,} MB"
+
+
+def _rounded_up(count: int) -> int:
+    """Bytes, in whole megabytes."""
+    return -(-max(count, 0) // _MEGABYTE) * _MEGABYTE
+
+
+def _kept() -> str:
+    return f", {megabytes(_SPARE_BYTES)} ({_SPARE_BYTES // 2**20} MiB) are kept free" if _SPARE_BYTES else ""
 
 
 def _mend(missing: int) -> str:

@@ -97,7 +97,12 @@ class Release:
         return wrong
 
     def _json(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            mend = f"Delete {self.path} and run `groundup run` again, or go back with `groundup releases --rollback`."
+            raise ReleaseError(f"{name} can't be read ({error})", place=str(self.path), mend=mend) from None
 
 
 def create(

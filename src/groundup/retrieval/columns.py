@@ -102,6 +102,4 @@ def _map(folder: Path, name: str) -> npt.NDArray[Any]:
 
 
 def _broken(path: Path) -> StoreError:
-    return StoreError(
-        "it is missing or cut short", place=str(path), mend="Remove that folder and build the index anew."
-    )
+    return StoreError("it is missing or cut short", place=str(path), mend="Run `groundup run`, which builds it anew.")

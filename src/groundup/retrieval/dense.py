@@ -1,9 +1,10 @@
 """Dense vectors: an append-only store that outlives index versions, and exact search over it.
 
 Store: `keys` (16 bytes a row, `chunk.content_key`) and `vectors` (one row each). Vectors are written and synced before
-their keys, and a row counts once its whole key is there; so a process killed at any point loses at most the batch it
-was at, and half-written rows are cut off by the next writer. Search is exact, by matrix products over blocks of rows:
-100,000 × 384 numbers are read in about 20 ms, and no approximate index has to be built, tuned or trusted.
+their keys, and a row counts once both files hold it whole; so a process killed at any point loses at most the batch it
+was at, a file cut short loses what was cut, and half rows are cut off by the next writer. Reading writes nothing.
+Search is exact, by matrix products over blocks of rows: 100,000 × 384 numbers are read in about 20 ms, and no
+approximate index has to be built, tuned or trusted.
 """
 
 from __future__ import annotations
@@ -60,19 +61,18 @@ class EmbeddingStore:
                     place=str(folder),
                     mend="Remove the folder; it is refilled.",
                 )
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            pending = folder / f"store.json.{os.getpid()}"
-            pending.write_text(json.dumps({"dim": dim, "dtype": dtype}))
-            pending.replace(described)
         self.dtype = np.dtype(dtype)
         self._row_bytes = dim * self.dtype.itemsize
 
     @property
     def rows(self) -> int:
-        """Whole rows by now."""
-        path = self.folder / "keys"
-        return path.stat().st_size // KEY_BYTES if path.exists() else 0
+        """Rows that both files hold whole by now; none without a description, since it says how wide they are."""
+        try:
+            (self.folder / "store.json").stat()
+            keys, vectors = (self.folder / name for name in ("keys", "vectors"))
+            return min(keys.stat().st_size // KEY_BYTES, vectors.stat().st_size // self._row_bytes)
+        except OSError:
+            return 0
 
     def keys(self) -> Keys:
         """(rows,) S16: what is embedded, in the order it was."""
@@ -90,7 +90,8 @@ class EmbeddingStore:
         if len(keys) != len(vectors) or vectors.shape[1:] != (self.dim,):
             raise ValueError(f"{len(keys)} keys, vectors of shape {vectors.shape}, {self.dim} dimensions expected")
         with self._locked(), open(self.folder / "vectors", "ab") as data, open(self.folder / "keys", "ab") as names:
-            whole = names.tell() // KEY_BYTES
+            whole = self.rows
+            self._describe()
             names.truncate(whole * KEY_BYTES)
             data.truncate(whole * self._row_bytes)
             data.write(np.ascontiguousarray(vectors, self.dtype).tobytes())
@@ -100,8 +101,16 @@ class EmbeddingStore:
             names.flush()
             os.fsync(names.fileno())
 
+    def _describe(self) -> None:
+        described = self.folder / "store.json"
+        if not described.exists():
+            pending = self.folder / f"store.json.{os.getpid()}"
+            pending.write_text(json.dumps({"dim": self.dim, "dtype": self.dtype.name}))
+            pending.replace(described)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

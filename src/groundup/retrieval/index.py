@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Coverage", "Explanation", "Hit", "Index", "IndexSettings", "IndexStore"]
 
 SCHEMA = 1
+REPAIR = "Run `groundup run`, which builds it anew."
 KEPT_VERSIONS = 2  # the one that is served and the one before, for a rollback
 
 
@@ -44,6 +45,17 @@ class IndexStore:
         """Digest of the version that is served, or None before the first."""
         versions = self._versions()
         return versions[0] if versions else None
+
+    def fault(self) -> str:
+        """Why the current version can't be served, or "" if it is whole: no index, or which file is damaged.
+
+        Compares the sizes of its files with those in its manifest: some twenty `stat`s, no data is read.
+        """
+        try:
+            version = self.current
+        except StoreError as error:
+            return str(error)
+        return "it holds no index" if version is None else _fault(self._folder(version))
 
     def open(self, best: str = "bm25") -> Index:
         """The current version. Raises StoreError if there is none or it is damaged."""
@@ -64,7 +76,7 @@ class IndexStore:
                 raise
             index.keep(reader)
             return index
-        raise StoreError("it holds no index", place=str(self.root), mend="Run `groundup index` first.")
+        raise StoreError("it holds no index", place=str(self.root), mend="Run `groundup run`, which builds one.")
 
     def refresh(
         self,
@@ -77,7 +89,8 @@ class IndexStore:
         """Makes the version that holds exactly `documents` the current one and opens it.
 
         Documents that the current version holds are taken over from it, so the cost follows what changed. The same
-        documents and settings give the same digest and the same files, whatever was there before.
+        documents and settings give the same digest and the same files, whatever was there before. A damaged version
+        counts as absent: nothing is taken over from it, and if it is the wanted one it is written anew.
         Raises StoreBusyError if another process is at it.
         """
         settings = settings or IndexSettings()
@@ -85,9 +98,9 @@ class IndexStore:
         version = version_digest(ordered, settings)
         with self._writing():
             folder = self._folder(version)
-            if not (folder / "manifest.json").exists():
+            if _fault(folder):
                 self._write(folder, version, ordered, settings, workers, progress)
-            if self.current != version:
+            if self._listed()[:1] != [version]:
                 self._promote(version)
             self._remove_old()
             return self.open(best)
@@ -106,6 +119,7 @@ class IndexStore:
         shutil.rmtree(pending, ignore_errors=True)
         pending.mkdir(parents=True)
         columns.save(pending)
+        sizes = {path.name: path.stat().st_size for path in sorted(pending.iterdir())}
         manifest = {
             "schema": SCHEMA,
             "digest": version,
@@ -115,19 +129,24 @@ class IndexStore:
             "documents": columns.documents,
             "chunks": columns.chunks,
             "terms": len(columns.vocabulary),
+            "files": sizes,  # name → bytes: what `fault` holds against the disk
         }
         (pending / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         for path in sorted(pending.iterdir()):
             _sync(path)
         _sync(pending)
-        shutil.rmtree(folder, ignore_errors=True)  # a folder without a manifest is no version
+        broken = folder.with_name(f".broken-{version}")  # moved, not removed: a reader finds a folder or none, no half
+        shutil.rmtree(broken, ignore_errors=True)
+        if folder.exists():
+            folder.rename(broken)
         pending.rename(folder)
         _sync(folder.parent)
+        shutil.rmtree(broken, ignore_errors=True)
 
     def _previous(self, settings: IndexSettings) -> Columns | None:
         """The current version's columns, if they can be built upon; a damaged one is not an error here."""
-        version = self.current
-        if version is None:
+        version = next(iter(self._listed()), None)
+        if version is None or _fault(self._folder(version)):
             return None
         try:
             if _manifest(self._folder(version))["settings"] != settings.digest:
@@ -137,16 +156,13 @@ class IndexStore:
             return None
 
     def _open(self, version: str, folder: Path, best: str) -> Index:
-        manifest = _manifest(folder)
-        settings = IndexSettings(int(manifest["chunk_limit"]), str(manifest["language"]))
-        if manifest["settings"] != settings.digest:
-            raise StoreError(
-                "it was made by another version of this program", place=str(folder), mend="Run `groundup index` again."
-            )
+        if fault := _fault(folder):
+            raise StoreError(fault, place=str(folder), mend=REPAIR)
+        settings = _settings(_manifest(folder))
         return Index(Columns.open(folder), settings, embeddings=self.root / "embeddings", digest=version, best=best)
 
     def _promote(self, version: str) -> None:
-        versions = [version, *(old for old in self._versions() if old != version)]
+        versions = [version, *(old for old in self._listed() if old != version)]
         pending = self.root / "current.json.pending"
         pending.write_text(json.dumps({"versions": versions[:KEPT_VERSIONS]}) + "\n")
         _sync(pending)
@@ -168,9 +184,14 @@ class IndexStore:
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError):
-            raise StoreError(
-                "it is not readable", place=str(path), mend="Remove it and run `groundup index`."
-            ) from None
+            raise StoreError("it is not readable", place=str(path), mend=REPAIR) from None
+
+    def _listed(self) -> list[str]:
+        """As `_versions`, but an unreadable list is an empty one: a writer replaces it."""
+        try:
+            return self._versions()
+        except StoreError:
+            return []
 
     def _folder(self, version: str) -> Path:
         return self.root / "versions" / version
@@ -202,10 +223,33 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         manifest = None
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise StoreError(
-            "its manifest is not readable", place=str(folder), mend="Remove that folder and run `groundup index`."
-        )
+        raise StoreError("its manifest is not readable", place=str(folder), mend=REPAIR)
     return manifest
+
+
+def _settings(manifest: dict[str, Any]) -> IndexSettings:
+    return IndexSettings(int(manifest["chunk_limit"]), str(manifest["language"]))
+
+
+def _fault(folder: Path) -> str:
+    """What is wrong with a version's folder, or ""."""
+    try:
+        manifest = _manifest(folder)
+        sizes, same = manifest.get("files"), manifest["settings"] == _settings(manifest).digest
+    except (StoreError, KeyError, TypeError, ValueError):
+        return f"the index version {folder.name} has no readable manifest.json"
+    if not same:
+        return f"the index version {folder.name} was made by another version of this program"
+    if not isinstance(sizes, dict) or not sizes:
+        return f"the manifest of index version {folder.name} lists no files"
+    for name, size in sizes.items():
+        try:
+            found = (folder / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if found != size:
+            return f"{name} has {found} bytes instead of {size}"
+    return ""
 
 
 def _is_read(folder: Path) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,12 +44,15 @@ class TermMatch:
     term: str
     count: int
     idf: float
-    score: float  # what it adds to the BM25 score
+    score: float  # what it adds to the BM25 score, as often as the query repeats it
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a chunk stands where it does. `unknown`: terms of the query that no chunk holds."""
+    """Why a chunk stands where it does. `scores`: what BM25, TF-IDF and the encoder, if any, give it, whoever ranked.
+
+    `unknown`: terms of the query that no chunk holds.
+    """
 
     hit: Hit
     scores: dict[str, float]
@@ -239,15 +243,16 @@ class Index:
         exclude: Collection[str] = frozenset(),
     ) -> list[Explanation]:
         """`search` with what each system gave each hit, and the query's terms it holds."""
-        terms = list(dict.fromkeys(self._analyzer.terms(query)))
+        repeats = Counter(self._analyzer.terms(query))
+        terms = list(repeats)
         numbers = {term: self.columns.vocabulary.find_sorted(term) for term in terms}
         unknown = [term for term in terms if numbers[term] < 0]
         vector = None if encoder is None else self.query_vector(query, encoder)
         explanations = []
         for hit in self.search(query, k, system, encoder, exclude):
             row = self.row_of(hit.chunk)
-            matched = [match for term in terms if (match := self._match(term, numbers[term], row)) is not None]
-            scores = {"bm25": sum(match.score for match in matched)}
+            matched = [match for term in terms if (match := self._match(term, numbers[term], row, repeats[term]))]
+            scores = {"bm25": sum(match.score for match in matched), "tfidf": self._cosine(repeats, numbers, row)}
             if encoder is not None and vector is not None:
                 similarity = self.dense(encoder).similarity(row, vector)
                 if similarity is not None:
@@ -269,7 +274,7 @@ class Index:
         rarest = np.log1p((postings.passages + 0.5) / 0.5)
         return np.where(np.array(found) >= 0, known, rarest).astype(np.float32)
 
-    def _match(self, term: str, number: int, row: int) -> TermMatch | None:
+    def _match(self, term: str, number: int, row: int, repeats: int) -> TermMatch | None:
         low, high = self.columns.terms_indptr[row], self.columns.terms_indptr[row + 1]
         at = low + int(np.searchsorted(self.columns.terms[low:high], number))
         if number < 0 or at >= high or self.columns.terms[at] != number:
@@ -277,7 +282,20 @@ class Index:
         postings = self._postings
         count, idf = int(self.columns.counts[at]), float(postings.bm25_idf([number])[0])
         norm = K1 * (1 - B + B * float(postings.lengths[row]) / postings.mean_length)
-        return TermMatch(term, count, idf, idf * count / (count + norm))
+        return TermMatch(term, count, idf, repeats * idf * count / (count + norm))
+
+    def _cosine(self, repeats: Mapping[str, int], numbers: Mapping[str, int], row: int) -> float:
+        """What `Postings.tfidf` gives one row, from its own terms: no pass over the postings."""
+        low, high = self.columns.terms_indptr[row], self.columns.terms_indptr[row + 1]
+        terms = self.columns.terms[low:high]
+        held = self.columns.counts[low:high] * self._postings.tfidf_idf(terms)
+        asked = {numbers[term]: count for term, count in repeats.items() if numbers[term] >= 0}
+        known = np.array(list(asked), np.int64)
+        wanted = np.array(list(asked.values())) * self._postings.tfidf_idf(known)
+        weights: dict[int, float] = dict(zip(known.tolist(), wanted.tolist(), strict=True))
+        product = sum(float(value) * weights.get(int(term), 0.0) for term, value in zip(terms, held, strict=True))
+        length = float(np.linalg.norm(held)) * float(np.linalg.norm(wanted))
+        return product / (length or 1.0)
 
     def _query_terms(self, query: str) -> list[int]:
         return [self.columns.vocabulary.find_sorted(term) for term in self._analyzer.terms(query)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from groundup.errors import ReleaseError, RequestError
 from groundup.monitoring.drift import QueryCounts, count_query
@@ -10,8 +11,8 @@ from groundup.retrieval.analyzer import Analyzer
 from groundup.retrieval.answer import REFUSAL, AnswerPolicy
 from groundup.retrieval.answer import answer as answer_question
 from groundup.retrieval.dense import Encoder
-from groundup.retrieval.searcher import Index
-from groundup.serving.results import Citation, Coverage, Extract, Found, Quote
+from groundup.retrieval.searcher import Hit, Index
+from groundup.serving.results import Citation, Coverage, Extract, Found, MatchedTerm, Quote
 
 
 class ServedIndex:
@@ -36,23 +37,19 @@ class ServedIndex:
         return self._current().resolve("best", self._encoder)
 
     def search(self, query: str, k: int, system: str, *, explain: bool = False) -> list[Found]:
-        """Always with scores: reading each result's terms costs microseconds beside the search itself."""
+        index = self._current()
         try:
-            explained = self._current().explain(query, k, system, self._encoder)
+            if not explain:
+                return [_found(hit) for hit in index.search(query, k, system, self._encoder)]
+            explained = index.explain(query, k, system, self._encoder)
         except ReleaseError as error:
             raise RequestError(error.wrong, mend=error.mend, param="system") from None
         return [
-            Found(
-                each.hit.rank,
-                each.hit.score,
-                each.hit.chunk.id,
-                each.hit.chunk.source,
-                each.hit.chunk.line,
-                each.hit.chunk.title,
-                each.hit.chunk.text,
-                each.hit.chunk.kind,
-                each.hit.found_by,
-                each.scores,
+            replace(
+                _found(each.hit),
+                scores=each.scores,
+                matched=[MatchedTerm(term.term, term.count, term.idf, term.score) for term in each.matched],
+                unknown=each.unknown,
             )
             for each in explained
         ]
@@ -79,7 +76,8 @@ class ServedIndex:
     def count(self, query: str, found: Sequence[Found] = ()) -> QueryCounts:
         """What the request log keeps of a query: how common its terms are here, and how near the nearest passage is.
 
-        found: results of its search, if there are any; else the nearest passage is looked up (one encoding).
+        found: explained results of its search, if there are any; else the nearest passage is looked up (one encoding,
+        or none if the search needed it: the index remembers).
         """
         index = self._current()
         vocabulary, starts = index.columns.vocabulary, index.columns.postings_indptr
@@ -110,6 +108,13 @@ class ServedIndex:
 
     def documents(self) -> int:
         return self._current().documents
+
+
+def _found(hit: Hit) -> Found:
+    chunk = hit.chunk
+    return Found(
+        hit.rank, hit.score, chunk.id, chunk.source, chunk.line, chunk.title, chunk.text, chunk.kind, hit.found_by
+    )
 
 
 def _within(start: int, end: int, origin: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from groundup.serving.prompt import chat_messages, completion_prompt
 from groundup.serving.results import Coverage, Embeddings, Extract, Found, Generation, ServedModel, Status
 from groundup.serving.service import Cancelled, EmbeddingKind
 
+ENCODER_PREFIX = "encoder-"
 CHAMPION = "champion"  # the name that stands for whichever model serves
 
 
@@ -86,6 +87,16 @@ class ReleaseService:
         able = [name for name, generator in self.generators.items() if generator.chat_template is not None]
         return self.champion if self.champion in able else next(iter(able), None)
 
+    def encoder_ids(self) -> dict[str, str]:
+        """Id in /v1/models → name. An encoder that shares a decoder's name has "encoder-" before it: ids are unique."""
+        ids: dict[str, str] = {}
+        for name in self.encoders:
+            known = name
+            while known in self.generators or (known != name and known in self.encoders) or known in ids:
+                known = ENCODER_PREFIX + known
+            ids[known] = name
+        return ids
+
     def models(self) -> list[ServedModel]:
         served = [
             ServedModel(
@@ -101,16 +112,16 @@ class ReleaseService:
         ]
         served += [
             ServedModel(
-                name,
+                known,
                 "embedding",
-                encoder.max_tokens,
+                self.encoders[name].max_tokens,
                 self.created,
                 serves=name == self.best_encoder,
-                dimension=encoder.dim,
-                license=self.licenses.get(name, ""),
-                note=self.notes.get(name, ""),
+                dimension=self.encoders[name].dim,
+                license=self.licenses.get(known, ""),
+                note=self.notes.get(known, ""),
             )
-            for name, encoder in self.encoders.items()
+            for known, name in self.encoder_ids().items()
         ]
         return sorted(served, key=lambda model: (model.kind == "embedding", not model.serves, model.id))
 
@@ -166,19 +177,22 @@ class ReleaseService:
     # -- vectors and passages ------------------------------------------------------------------------------------
 
     def embed(self, model: str, texts: Sequence[str], kind: EmbeddingKind, *, truncate: bool) -> Embeddings:
-        name = self.best_encoder if model == CHAMPION else model
+        ids = self.encoder_ids()
+        # Its bare name is no less clear here, where only encoders are asked for.
+        name = self.best_encoder if model == CHAMPION else ids.get(model, model)
         if name is None or name not in self.encoders:
-            raise _unknown_model(model, list(self.encoders), "an encoder")
+            raise _unknown_model(model, list(ids), "an encoder")
+        known = next(known for known, its in ids.items() if its == name)
         encoder = self.encoders[name]
         counts = [int(count) for count in encoder.count_tokens(texts)]
         # Encoders count after cutting: a text that fills all they read may have lost its end.
         long = [at for at, count in enumerate(counts) if count >= encoder.max_tokens]
         if long and not truncate:
-            wrong = f"text {long[0]} fills the {encoder.max_tokens:,} tokens that {name} reads, so its end may be lost"
+            wrong = f"text {long[0]} fills the {encoder.max_tokens:,} tokens that {known} reads, so its end may be lost"
             mend = "Send shorter texts, or truncate: true to have them cut."
             raise RequestError(wrong, mend=mend, param="input")
         read = sum(min(count, encoder.max_tokens) for count in counts)
-        return Embeddings(name, encoder.encode(list(texts), kind=kind), read, long)
+        return Embeddings(known, encoder.encode(list(texts), kind=kind), read, long)
 
     def search(self, query: str, k: int, system: str, *, explain: bool = False) -> list[Found]:
         index = self._index()

@@ -79,8 +79,22 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchedTerm:
+    """A term of the query that a passage holds. `score`: what it adds to the passage's BM25 score."""
+
+    term: str
+    count: int
+    idf: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """One search result. `found_by`: rank in each system that found it; `scores`: its score there, if explained."""
+    """One search result. `found_by`: rank in each system that found it.
+
+    Only if explained: `scores`, what every system gives it, whether it ranked it or not; `matched`, the query's terms
+    it holds; `unknown`, the query's terms that no passage holds.
+    """
 
     rank: int
     score: float
@@ -92,6 +106,8 @@ class Found:
     kind: str
     found_by: dict[str, int]
     scores: dict[str, float] = field(default_factory=dict)
+    matched: list[MatchedTerm] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,19 @@ GRACE = 10  # seconds that running requests get to end after the server was told
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which tells running generations to end before it waits for them."""
+    """uvicorn's, which tells running generations to end before it waits for them.
+
+    ready: called once it accepts connections and its signal handlers are in place; not if it is told to stop before.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = self.config.app
@@ -40,33 +52,42 @@ def listen(host: str, port: int) -> socket.socket:
     return opened
 
 
-def make_server(app: FastAPI) -> Server:
+def make_server(app: FastAPI, ready: Callable[[], None] = lambda: None) -> Server:
     # No access log: the request log and the metrics hold more. No server header: it helps nobody who should be helped.
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=GRACE,
         ws="none", lifespan="off", proxy_headers=False,
     )  # fmt: skip
-    return Server(config)
+    return Server(config, ready)
 
 
 def serve(
     app: FastAPI, host: str = "127.0.0.1", port: int = 8000, *, ready: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Serves until SIGINT or SIGTERM, then returns. ready: called with the URL once the socket is bound."""
+    """Serves until SIGINT or SIGTERM, then returns. ready: called with the URL once requests are answered and a
+    signal ends it in good order."""
     with listen(host, port) as opened:
         name = f"[{host}]" if ":" in host else host
-        ready(f"http://{name}:{opened.getsockname()[1]}")
-        with _signals_end_quietly():
-            make_server(app).run(sockets=[opened])
+        url = f"http://{name}:{opened.getsockname()[1]}"
+        server = make_server(app, lambda: ready(url))
+        with _signals_end_quietly(server):
+            server.run(sockets=[opened])
 
 
 @contextmanager
-def _signals_end_quietly() -> Iterator[None]:
-    """uvicorn raises the signal that ended it once more; the caller still has files to close."""
+def _signals_end_quietly(server: Server) -> Iterator[None]:
+    """uvicorn raises the signal that ended it once more; the caller still has files to close.
+
+    A signal that comes before uvicorn's own handlers are in place still ends the server: as soon as it has started.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

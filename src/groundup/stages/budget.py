@@ -7,7 +7,6 @@ them into counts; a run's own timings, in its report, show how well it held.
 from __future__ import annotations
 
 import ast
-import json
 import sysconfig
 import time
 from collections.abc import Callable
@@ -52,8 +51,12 @@ TRAINED_ENCODER_FLOPS = 1e7  # a token, of the encoders trained here in minutes
 
 def make_plan(recipe: Recipe, listed_bytes: int, listed_files: int, base: Path | None, encoder: Path | None) -> Plan:
     """Chooses sizes for this machine, these sources and these minutes. Measures; takes a few seconds."""
+    from groundup.interop.locate import check_base, check_encoder
     from groundup.machine import profile, use_threads
 
+    for brought, check in ((base, check_base), (encoder, check_encoder)):
+        if brought is not None:
+            check(brought)  # here, where work starts, and not when its turn comes after training
     use_threads()
     machine = profile()
     seconds = 60 * recipe.minutes
@@ -94,7 +97,7 @@ def make_plan(recipe: Recipe, listed_bytes: int, listed_files: int, base: Path |
         why = (
             f"of {listed_bytes / 1e6:.0f} MB; what {shares['corpus']:.0%} of the time reads, cleans, counts and indexes"
         )
-    choose("source files", f"{take_bytes / 1e6:.1f} MB", why)
+    choose("source files", f"{take_bytes / 1e6:.1f} MB" if take_bytes >= 1e6 else f"{take_bytes / 1e3:.1f} kB", why)
 
     corpus_tokens = int(0.9 * take_bytes / BYTES_PER_TOKEN)
     decoder, vocab_size, factor = _decoder(recipe, machine, seconds * decoder_share, corpus_tokens, choose)
@@ -197,7 +200,9 @@ def _collection(
     recipe: Recipe, machine: Machine, seconds: float, take_bytes: int, encoder: Path | None, choose: Choose
 ) -> tuple[int, int]:
     """(bytes of held-out documents, training chunks beside them) that the slowest encoder embeds in its time."""
-    flops = CHUNK_TOKENS * (_bert_flops(encoder) if encoder is not None else TRAINED_ENCODER_FLOPS)
+    from groundup.interop.locate import encoder_flops_per_token
+
+    flops = CHUNK_TOKENS * (encoder_flops_per_token(encoder) if encoder is not None else TRAINED_ENCODER_FLOPS)
     speed = EFFICIENCY * machine.formats["fp32"] * 1e9 / flops  # chunks a second
     chunks = int(min(MAX_COLLECTION_CHUNKS, max(1_000, seconds * speed)))
     if recipe.evaluation.distractors is not None:
@@ -211,13 +216,6 @@ def _collection(
         f"embedded at about {speed:,.0f} chunks/s; up to {2 * recipe.evaluation.queries:,} questions",
     )
     return chunks * CHUNK_BYTES, distractors
-
-
-def _bert_flops(folder: Path) -> float:
-    """Operations a token of the layers of a brought encoder, from its configuration's sizes."""
-    sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    width, inner = sizes["hidden_size"], sizes["intermediate_size"]
-    return float(2 * sizes["num_hidden_layers"] * (4 * width**2 + 2 * width * inner))
 
 
 def parse_speed() -> float:

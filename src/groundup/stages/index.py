@@ -31,13 +31,19 @@ CODE = ("groundup.corpus", "groundup.retrieval", "groundup.stages.index")
 
 @dataclass(frozen=True)
 class Live:
-    """What the index held when it was last refreshed. `dense`: chunks with a vector of the encoder that serves."""
+    """What the index was last made to hold."""
 
     wanted: str
     files: tuple[FileState, ...]
-    documents: int
-    chunks: int
-    dense: int
+
+
+@dataclass(frozen=True)
+class EncoderFace:
+    """What the index needs to know of an encoder to count its vectors, without loading it or torch."""
+
+    name: str
+    dim: int
+    digest: str
 
 
 def wanted_version(states: Iterable[FileState]) -> str:
@@ -48,24 +54,32 @@ def wanted_version(states: Iterable[FileState]) -> str:
 def read_live(path: Path) -> Live | None:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        files = states_from_json(stored["files"])
-        return Live(stored["wanted"], files, stored["documents"], stored["chunks"], stored["dense"])
+        return Live(stored["wanted"], states_from_json(stored["files"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # none yet, or of another version: the index is brought up to date
 
 
 def write_live(path: Path, live: Live) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(
-        path,
-        {
-            "wanted": live.wanted,
-            "documents": live.documents,
-            "chunks": live.chunks,
-            "dense": live.dense,
-            "files": states_to_json(live.files),
-        },
-    )
+    write_json(path, {"wanted": live.wanted, "files": states_to_json(live.files)})
+
+
+def fault(store: Store, run_name: str) -> str:
+    """Why the run's index can't be used: there is none, or it is damaged; "" if it is whole."""
+    from groundup.retrieval.index import IndexStore
+
+    return IndexStore(index_folder(store, run_name)).fault()
+
+
+def coverage(store: Store, run_name: str, face: EncoderFace | None) -> tuple[int, int]:
+    """(chunks with a vector of that encoder, chunks) of the run's index."""
+    from groundup.retrieval.index import IndexStore
+
+    index = IndexStore(index_folder(store, run_name)).open()
+    if face is None:
+        return 0, index.chunks
+    found = index.coverage(face)  # type: ignore[arg-type]  # it asks for name, width and digest alone
+    return found.covered, found.total
 
 
 def refresh(store: Store, run_name: str, documents: Iterable[Document], workers: int, progress: Progress) -> Index:

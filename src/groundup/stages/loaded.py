@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import threading
 from collections.abc import Callable, Mapping
@@ -43,9 +44,10 @@ class LiveIndex:
 
     def embed_on(self, encoder: SentenceEncoder, stop: threading.Event, busy: Callable[[], bool]) -> None:
         """Embeds what has no vector yet, a batch at a time, breadth first over the documents, while nobody waits."""
-        while not stop.is_set():
-            if busy() or not self.current().embed_missing(encoder, 64):
-                stop.wait(1.0)
+        with contextlib.suppress(OSError):  # a store that can't be written to: search goes on with what there is
+            while not stop.is_set():
+                if busy() or not self.current().embed_missing(encoder, 64):
+                    stop.wait(1.0)
 
 
 @dataclass(frozen=True)

@@ -63,17 +63,23 @@ class Outcome:
         parts = [render_text(table, WIDTH) for table in summary.verdicts]
         made = []
         states = [step.state for step in summary.steps]
-        if states and all(state == "cached" for state in states):
+        if not self.failed and all(state == "cached" for state in states):
             made.append(f"cached   everything: {len(states)} steps and the index are as the last run left them")
         if summary.release:
-            made.append(f"made     release {summary.release}" + (f" ({self.promotion})" if self.promotion else ""))
+            made.append(f"release  {summary.release}" + (f" ({self.promotion})" if self.promotion else ""))
             if self.champion is not None:
                 made.append(f"serves   {self.champion} completes; search and answers as the tables above say")
         if summary.documents_out is not None:
             made.append(
-                f"corpus   {summary.documents_out:,} documents, {(summary.bytes_out or 0) / 1e6:.1f} MB of text, "
-                f"from {summary.documents_in or 0:,} files of {(summary.bytes_in or 0) / 1e6:.1f} MB"
+                f"corpus   {many(summary.documents_out, 'document')}, {size(summary.bytes_out or 0)} of text, "
+                f"from {many(summary.documents_in or 0, 'file')} of {size(summary.bytes_in or 0)}"
             )
+        left_out = [row for row in summary.funnel if row.action != "changed"]
+        if left_out:
+            top = sorted(left_out, key=lambda row: -row.count)[:4]
+            rules = ", ".join(f"{row.rule} {row.count:,} ({row.example_source})" for row in top)
+            more = f", and {many(len(left_out) - 4, 'rule')} more" if len(left_out) > 4 else ""
+            made.append(f"left out {rules}{more}; every one is in the report")
         if summary.coverage is not None:
             covered = f"dense covers {summary.coverage.dense:,} of {summary.coverage.chunks:,} chunks"
             rest = (
@@ -83,7 +89,7 @@ class Outcome:
         if summary.stale is not None and summary.stale.files_changed:
             made.append(
                 f"stale    the models have not seen {summary.stale.share_of_bytes:.1%} of the corpus "
-                f"({summary.stale.files_changed:,} files changed since); `groundup run --retrain` trains on it"
+                f"({many(summary.stale.files_changed, 'file')} changed since); `groundup run --retrain` trains on it"
             )
         peak = summary.peak_memory_bytes
         memory = f", at most {peak / 2**30:.1f} GiB" if peak else ""
@@ -135,6 +141,7 @@ def summarise(
     failure: BaseException | None,
     failed_step: str,
     next_commands: Sequence[str],
+    funnel: Path,
 ) -> RunSummary:
     """Everything that is known, from what is there; what was not reached is left empty and the report says so."""
     corpus = artifacts.get("corpus")
@@ -164,7 +171,7 @@ def summarise(
         documents_out=facts.get("documents_out"),
         bytes_out=facts.get("bytes_out"),
         flow=flow,
-        funnel=_funnel(corpus),
+        funnel=_funnel(corpus, funnel),
         plan=list(plan.choices) if plan is not None else [],
         steps=[_step(record) for record in records],
         curves=_curves(artifacts),
@@ -208,11 +215,26 @@ def _step(record: StepRecord) -> Step:
     )
 
 
-def _funnel(corpus: Artifact | None) -> list[FunnelRow]:
-    if corpus is None:
+def _funnel(corpus: Artifact | None, today: Path) -> list[FunnelRow]:
+    """The funnel of the files as they are: `today` if they changed since the models' snapshot, else the corpus' own."""
+    path = today if today.exists() else corpus.file("funnel.parquet") if corpus is not None else None
+    if path is None:
         return []
-    rows = Funnel.read(corpus.file("funnel.parquet")).summary()
+    rows = Funnel.read(path).summary()
     return [FunnelRow(**{name: getattr(row, name) for name in FunnelRow.__dataclass_fields__}) for row in rows]
+
+
+def size(count: float) -> str:
+    """ "312 bytes", "4.1 kB", "72.7 MB"."""
+    for bound, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= bound:
+            return f"{count / bound:.1f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def many(count: int, noun: str) -> str:
+    """ "1 file", "5,275 files"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _curves(artifacts: Mapping[str, Artifact]) -> dict[str, list[CurvePoint]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.corpus.funnel import Funnel
+from groundup.errors import StoreError
 from groundup.pipeline.clean import clean
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
@@ -209,6 +210,14 @@ def _data_facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[st
 # ------------------------------------------------------------------ what is there
 
 
+def existing_store(root: Path) -> Store:
+    """The store at `root`. Raises StoreError if there is none."""
+    if not root.is_dir():
+        mend = "Name the folder that `groundup run` worked in with --store."
+        raise StoreError("there is no store", place=str(root), mend=mend)
+    return Store(root)
+
+
 @dataclass(frozen=True)
 class Listing:
     champion: str | None
@@ -228,7 +237,7 @@ class Listing:
 
 
 def list_releases(root: Path) -> Listing:
-    store = Store(root)
+    store = existing_store(root)
     serving = champion.current(store)
     why = {entry["release"]: entry["why"] for entry in champion.history(store)}
     rows = []
@@ -242,7 +251,7 @@ def list_releases(root: Path) -> Listing:
 
 
 def roll_back(root: Path) -> None:
-    champion.rollback(Store(root))
+    champion.rollback(existing_store(root))
 
 
 @dataclass(frozen=True)
@@ -263,5 +272,5 @@ class Swept:
 
 
 def clean_store(root: Path, *, delete: bool) -> Swept:
-    found = clean(Store(root), delete=delete)
+    found = clean(existing_store(root), delete=delete)
     return Swept([{"path": str(item.path), "bytes": item.bytes, "what": item.what} for item in found], delete)

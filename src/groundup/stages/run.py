@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import datetime
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from groundup import machine
 from groundup.corpus.document import Document, iter_documents
-from groundup.corpus.funnel import Event
+from groundup.corpus.funnel import Event, Funnel
 from groundup.corpus.policy import CorpusPolicy
 from groundup.corpus.sources import SourceFile
 from groundup.pipeline.lineage import Lineage, run_name
 from groundup.pipeline.report import write_report
 from groundup.pipeline.runner import Pipeline
+from groundup.pipeline.space import disk_full
 from groundup.pipeline.steps import StepPlan, StepRecord
 from groundup.pipeline.store import Artifact, Store
 from groundup.pipeline.summary import Coverage, Staleness
@@ -32,7 +34,18 @@ from groundup.stages.assemble import Brought, assemble, resolve_brought
 from groundup.stages.budget import make_plan
 from groundup.stages.corpus import clean_documents
 from groundup.stages.execution import Execution
-from groundup.stages.index import Live, embed, read_live, refresh, wanted_version, write_live, write_reference
+from groundup.stages.index import (
+    EncoderFace,
+    Live,
+    coverage,
+    embed,
+    fault,
+    read_live,
+    refresh,
+    wanted_version,
+    write_live,
+    write_reference,
+)
 from groundup.stages.outcome import Outcome, Outlook, summarise
 from groundup.stages.plan import Plan, plan_step, read_plan
 from groundup.stages.snapshot import (
@@ -49,7 +62,7 @@ from groundup.stages.snapshot import (
 )
 from groundup.stages.stores import drift_reference, file_cache
 
-SNAPSHOT, LIVE, REPORT = "snapshot.json", "live.json", "report.html"
+SNAPSHOT, LIVE, FUNNEL, REPORT = "snapshot.json", "live.json", "funnel.parquet", "report.html"
 MakePlan = Callable[[int, int], Plan]  # (bytes, files) that the sources hold → sizes
 
 
@@ -102,6 +115,8 @@ class _Run:
         self.artifacts: dict[str, Artifact] = {}
         self.models: _Models | None = None
         self.coverage: Coverage | None = None
+        self.whole_before = False  # whether every chunk had a vector before the index was refreshed
+        self.covered_before = 0
         self.promotion: champion.Promotion | None = None
 
     # ------------------------------------------------------------------ run
@@ -118,7 +133,7 @@ class _Run:
         except KeyboardInterrupt:
             stopped = "Stopped. What was finished is kept; the same command goes on from there."
         except Exception as error:
-            failure = error
+            failure = disk_full(error, self.store.root) or error
         return self._outcome(started, time.monotonic() - begun, failure, stopped)
 
     def _work(self, retrain: bool, deadline: float) -> None:
@@ -128,7 +143,7 @@ class _Run:
         steps = assemble(self.recipe, models.plan, models.snapshot, self.brought, self.store, self.name)
         pipeline = Pipeline(self.store, steps, self._execution(models.snapshot), run=self.name)
         self._run_steps(pipeline, {"corpus"})
-        self._timed("index", lambda: self._refresh_index(models))
+        self._timed("index", lambda: self._refresh_index(models, events))
         made = self._run_steps(pipeline, None)
         self._promote()
         self._timed("vectors", lambda: self._embed(deadline if made else None))
@@ -182,7 +197,7 @@ class _Run:
             states = file_states(followed(kept, files), known)
             change = compare(kept.files, states)
             # Without an index the snapshot's corpus was never whole: nothing stands on it yet.
-            if change and (retrain or live is None or change.share >= self.recipe.retrain_share):
+            if retrain or (change and (live is None or change.share >= self.recipe.retrain_share)):
                 kept = None
         if kept is not None:
             plan = make(kept.listed_bytes, kept.listed_files)
@@ -193,37 +208,51 @@ class _Run:
             states = kept.files
         return _Models(kept, plan, states)
 
-    def _refresh_index(self, models: _Models) -> str:
+    def _refresh_index(self, models: _Models, listed: list[Event]) -> str:
+        """Brings the index up to the disk. `listed`: what listing passed over today, for the funnel."""
         assert self.sink is not None
-        live = read_live(self.folder / LIVE)
+        live, broken = read_live(self.folder / LIVE), fault(self.store, self.name)
         wanted = wanted_version(models.states)
-        if live is not None and live.wanted == wanted:
-            self.coverage = Coverage(live.dense, live.chunks)
-            return ""
+        if not broken:
+            covered, chunks = coverage(self.store, self.name, self._face())
+            self.coverage = Coverage(covered, chunks)
+            self.whole_before, self.covered_before = covered == chunks > 0, covered
+            if live is not None and live.wanted == wanted:
+                return ""
         execution = self._execution(models.snapshot)
         change = models.change
         if change:
             files = [state.file for state in models.states]
-            documents: list[Document] = clean_documents(execution, files, CorpusPolicy(), self.sink)[0].documents
+            made, events, _ = clean_documents(execution, files, CorpusPolicy(), self.sink)
+            documents: list[Document] = made.documents
+            Funnel([*listed, *events]).write(self.folder / FUNNEL)
         else:
             documents = list(iter_documents(self.artifacts["corpus"].file("documents.parquet")))
+            (self.folder / FUNNEL).unlink(missing_ok=True)  # the corpus' own is today's
         index = refresh(self.store, self.name, documents, execution.workers, self.sink)
-        dense = min(live.dense, index.chunks) if live is not None else 0
-        write_live(self.folder / LIVE, Live(wanted, models.states, index.documents, index.chunks, dense))
-        self.coverage = Coverage(dense, index.chunks)
+        write_live(self.folder / LIVE, Live(wanted, models.states))
+        self.coverage = Coverage(0, index.chunks)
         if live is None:
             why = "first time"
+        elif broken:
+            why = broken
         else:
             since = compare(live.files, models.states)
             why = since.text() if since else "the code that makes it changed"
         return f"{index.documents:,} documents, {index.chunks:,} chunks: {why}"
 
+    def _face(self) -> EncoderFace | None:
+        """The encoder whose vectors the index holds, as the last verdict named it."""
+        verdict = self.artifacts.get("verdict-search") or self.lineage.artifacts().get("verdict-search")
+        policy = verdict.read_json("policy.json") if verdict is not None else {}
+        if policy.get("encoder") is None:
+            return None
+        return EncoderFace(policy["encoder"], policy["dim"], policy["encoder_digest"])
+
     def _embed(self, deadline: float | None) -> str:
-        """Vectors of the encoder that serves: as many as there were, and on until the deadline if there is one."""
+        """Vectors of the encoder that serves: all if all had one, else as many as had; and on until the deadline."""
         assert self.sink is not None
         policy = self.artifacts["verdict-search"].read_json("policy.json")
-        live = read_live(self.folder / LIVE)
-        assert live is not None
         refreshed = self.records["index"].state == "done"
         reference = drift_reference(self.store, self.name)
         if deadline is None and not refreshed and reference.exists():
@@ -231,8 +260,8 @@ class _Run:
         encoder = self._serving_encoder(policy["encoder"])
         done = 0
         if encoder is not None:
-            done, covered, chunks = embed(self.store, self.name, encoder, live.dense, deadline, self.sink)
-            write_live(self.folder / LIVE, replace(live, dense=covered))
+            at_least = sys.maxsize if self.whole_before else self.covered_before
+            done, covered, chunks = embed(self.store, self.name, encoder, at_least, deadline, self.sink)
             self.coverage = Coverage(covered, chunks)
         questions = self.artifacts["verdict-search"].read_json("questions.json")
         write_reference(reference, self.store, self.name, questions, encoder)
@@ -254,6 +283,9 @@ class _Run:
         return load_encoder(self.artifacts["encoder"].path / NAME)
 
     def _promote(self) -> None:
+        """A release just made serves unless it is worse; one made earlier was judged then, or rolled back since."""
+        if self.records["release"].state != "done" and champion.current(self.store) is not None:
+            return
         made = self.artifacts["release"].read_json("release.json")["release"]
         self.promotion = champion.promote(self.store, release.open_release(self.store, made))
 
@@ -278,11 +310,15 @@ class _Run:
             stale=None if change is None else Staleness(change.share, change.files),
             failure=failure if failure is not None else (KeyboardInterrupt(stopped) if stopped else None),
             failed_step=failed,
-            next_commands=self._next(serving is not None),
+            next_commands=self._next(failure is None and not stopped and serving is not None),
+            funnel=self.folder / FUNNEL,
         )
-        self.lineage.write_summary(json.loads(summary.to_json()))
         report = self.folder / REPORT
-        write_report(summary, report)
+        try:
+            self.lineage.write_summary(json.loads(summary.to_json()))
+            write_report(summary, report)
+        except OSError as error:  # a full disk, most likely the one that ended the run
+            failure = failure or disk_full(error, self.store.root) or error
         best = None if serving is None else serving.policies["champion"]
         why = "" if self.promotion is None else self.promotion.why
         return Outcome(summary, report, failure, stopped, best, why)
@@ -292,9 +328,9 @@ class _Run:
         return self.lineage.artifacts()
 
     def _next(self, served: bool) -> list[str]:
-        where = "" if str(self.store.root) == "groundup-store" else f" --store {self.store.root}"
         if not served:
-            return [f"groundup run{where}"]
+            return [shlex.join(["groundup", *sys.argv[1:]])]
+        where = "" if str(self.store.root) == "groundup-store" else f" --store {shlex.quote(str(self.store.root))}"
         return [f"groundup serve{where}", f'groundup ask "…"{where}', f'groundup generate "…"{where}']
 
     # ------------------------------------------------------------------ plan
@@ -318,10 +354,11 @@ class _Run:
         steps = assemble(self.recipe, models.plan, models.snapshot, self.brought, self.store, self.name)
         ahead += Pipeline(self.store, steps, None, run=self.name).plan()
         live = read_live(self.folder / LIVE)
-        if live is not None and live.wanted == wanted_version(models.states):
+        broken = fault(self.store, self.name)
+        if live is not None and not broken and live.wanted == wanted_version(models.states):
             ahead.append(StepPlan("index", "cached", ""))
         else:
-            since = "first time" if live is None else compare(live.files, models.states).text()
+            since = "first time" if live is None else broken or compare(live.files, models.states).text()
             ahead.append(StepPlan("index", "refresh", since))
         notes = []
         if models.change:

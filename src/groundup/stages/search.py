@@ -104,6 +104,8 @@ def run(context: Context) -> None:
         {
             "system": verdict.best,
             "encoder": best_dense,
+            "encoder_digest": next((encoder.digest for encoder in encoders if encoder.name == best_dense), ""),
+            "dim": next((encoder.dim for encoder in encoders if encoder.name == best_dense), 0),
             "dense_weight": verdict.dense_weight,
             "threshold": answers.policy.threshold,
         },

@@ -31,7 +31,8 @@ class FileState:
 class Snapshot:
     """Files with their contents' digests, in order of source. `digest` says nothing of paths or times.
 
-    rule: how they were chosen, in words. left: groups that the budget had no room for, in whole or in part.
+    rule: how they were chosen, in words. left: groups that the budget had no room for at all. left_files: sources it
+    had no room for in groups that it took in part.
     passed_over: what listing and budget left out, for the funnel. listed_*: of everything the sources held then.
     """
 
@@ -39,6 +40,7 @@ class Snapshot:
     rule: str = ""
     take_bytes: int = 0
     left: tuple[str, ...] = ()
+    left_files: tuple[str, ...] = ()
     passed_over: tuple[Event, ...] = ()
     listed_bytes: int = 0
     listed_files: int = 0
@@ -60,6 +62,7 @@ class Snapshot:
             "rule": self.rule,
             "take_bytes": self.take_bytes,
             "left": list(self.left),
+            "left_files": list(self.left_files),
             "passed_over": [asdict(event) for event in self.passed_over],
             "listed_bytes": self.listed_bytes,
             "listed_files": self.listed_files,
@@ -73,6 +76,7 @@ class Snapshot:
             value["rule"],
             value["take_bytes"],
             tuple(value["left"]),
+            tuple(value["left_files"]),
             tuple(Event(**event) for event in value["passed_over"]),
             value["listed_bytes"],
             value["listed_files"],
@@ -92,12 +96,16 @@ def states_from_json(rows: Iterable[Sequence[Any]]) -> tuple[FileState, ...]:
 
 @dataclass(frozen=True)
 class Change:
-    """What differs between two snapshots, in files and in bytes of the later one's size and the earlier one's loss."""
+    """What differs between two states of the files.
+
+    share: bytes whose content is new, of the later state's bytes: what models made from the earlier one have not seen.
+    What went or was renamed adds nothing to it.
+    """
 
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
-    share: float  # bytes added, changed or removed, of the earlier snapshot's bytes
+    share: float
 
     @property
     def files(self) -> int:
@@ -137,13 +145,14 @@ def file_states(files: Iterable[SourceFile], known: Iterable[FileState] = ()) ->
 def take_snapshot(files: Sequence[SourceFile], events: Sequence[Event], take_bytes: int) -> Snapshot:
     """The files that fit `take_bytes`, with their contents' digests, and what was left out."""
     taken, left_out, rule = take(files, take_bytes)
-    chosen = {file.source for file in taken}
-    left = {file.group for file in files if file.source not in chosen}
+    chosen, groups = {file.source for file in taken}, {file.group for file in taken}
+    missed = [file for file in files if file.source not in chosen]
     return Snapshot(
         file_states(taken),
         rule,
         take_bytes,
-        tuple(sorted(left)),
+        tuple(sorted({file.group for file in missed} - groups)),
+        tuple(sorted(file.source for file in missed if file.group in groups)),
         (*events, *left_out),
         sum(file.size for file in files),
         len(files),
@@ -158,8 +167,8 @@ def states_digest(states: Iterable[FileState]) -> str:
 
 def followed(snapshot: Snapshot, files: Iterable[SourceFile]) -> list[SourceFile]:
     """The files of today that belong to the snapshot's corpus: all but those the budget had left out then."""
-    known, left = {state.file.source for state in snapshot.files}, set(snapshot.left)
-    return [file for file in files if file.source in known or file.group not in left]
+    left, left_files = set(snapshot.left), set(snapshot.left_files)
+    return [file for file in files if file.group not in left and file.source not in left_files]
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:
@@ -173,8 +182,9 @@ def compare(earlier: Sequence[FileState], later: Sequence[FileState]) -> Change:
     added = tuple(source for source in new if source not in old)
     removed = tuple(source for source in old if source not in new)
     changed = tuple(source for source in new if source in old and new[source].sha256 != old[source].sha256)
-    moved = sum(new[source].file.size for source in (*added, *changed)) + sum(old[s].file.size for s in removed)
-    return Change(added, changed, removed, moved / max(1, sum(state.file.size for state in earlier)))
+    seen = {state.sha256 for state in earlier}
+    unseen = sum(new[source].file.size for source in (*added, *changed) if new[source].sha256 not in seen)
+    return Change(added, changed, removed, unseen / max(1, sum(state.file.size for state in later)))
 
 
 def read_snapshot(path: Path) -> Snapshot | None:

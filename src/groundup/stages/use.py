@@ -37,6 +37,10 @@ class SearchResults:
             scores = "".join(f"  {system} {score:.3f}" for system, score in one.scores.items())
             parts.append(f"\n{one.rank:3}  {one.score:.3f}  {one.source}:{one.line}  {one.title}  [{by}]{scores}")
             parts.append(textwrap.indent(_lines(self.query, one.text), "       "))
+            if one.matched:
+                terms = ", ".join(f"{m.term} × {m.count} ({m.score:.2f})" for m in one.matched)
+                unknown = f"; in no document: {', '.join(one.unknown)}" if one.unknown else ""
+                parts.append(f"       matched {terms}{unknown}")
         return "\n".join(parts)
 
 
@@ -104,6 +108,12 @@ def generate_text(root: Path, prompt: str, *, model: str, chat: bool, **sampling
     if not service.generators:
         raise ReleaseError("it holds no language model", place=str(root), mend="Run `groundup run` with one.")
     if chat:
+        name = service.chat_model if model == "champion" else model
+        if name is None or name not in service.generators or service.generators[name].chat_template is None:
+            raise RequestError(
+                f"{name or model} has no chat template",
+                mend="Leave out --chat: without it the model continues the text (completion).",
+            )
         return service.chat(model, [{"role": "user", "content": prompt}], chosen, lambda: False).pieces
     return service.complete(model, prompt, chosen, lambda: False, truncate=True).pieces
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -67,5 +68,8 @@ def _entry(query: str, found: Found, explain: bool) -> dict[str, Any]:
         "snippet": {"text": shown.text, "line": found.line + shown.lines_before, "marks": shown.marks},
     }  # fmt: skip
     if explain:
-        entry |= {"scores": found.scores, "terms": sorted({found.text[a:b] for a, b in matches(query, found.text)})}
+        entry |= {
+            "scores": found.scores, "matched": [asdict(term) for term in found.matched], "unknown": found.unknown,
+            "terms": sorted({found.text[a:b] for a, b in matches(query, found.text)}),
+        }  # fmt: skip
     return entry
