@@ -157,7 +157,7 @@ def test_damage_of_an_artifact_is_named_with_its_mend(copy: tuple[Path, Path]) -
     raw = bytearray(documents.read_bytes())
     raw[len(raw) // 2] ^= 0xFF
     documents.write_bytes(raw)
-    with pytest.raises(StoreError, match="Delete .*corpus"):
+    with pytest.raises(StoreError, match=r"Delete .*corpus"):
         raise_failure(run(small_recipe(sources, **{"tokenizer.vocab_size": 800}), store))
 
 

@@ -275,12 +275,12 @@ class _Run:
         from groundup.interop.encoders import load_encoder
         from groundup.stages.encoder import NAME
 
-        if name == self.brought.encoder:
-            assert self.brought.encoder_path is not None
-            encoder = load_encoder(self.brought.encoder_path)
-            encoder.name = name
-            return encoder
-        return load_encoder(self.artifacts["encoder"].path / NAME)
+        brought = name == self.brought.encoder
+        place = self.brought.encoder_path if brought else self.artifacts["encoder"].path / NAME
+        assert place is not None
+        encoder = load_encoder(place)
+        encoder.name = name
+        return encoder
 
     def _promote(self) -> None:
         """A release just made serves unless it is worse; one made earlier was judged then, or rolled back since."""

@@ -148,5 +148,7 @@ def load_encoders(context: Context) -> list[SentenceEncoder]:
         brought.name = context.config["encoder"]
         found.append(brought)
     if "encoder" in context.inputs:
-        found.append(load_encoder(context.inputs["encoder"].path / NAME))
+        trained = load_encoder(context.inputs["encoder"].path / NAME)
+        trained.name = NAME
+        found.append(trained)
     return found
