@@ -378,7 +378,7 @@ def _interrupted() -> NoReturn:
 
 def main() -> None:
     """Entry point of the `groundup` command."""
-    # Before torch loads OpenMP, which reads this once. Its threads wait for each other by spinning, so one other busy
-    # process made a training step 14 times slower; asleep they lose nothing that can be measured on an idle machine.
+    # Before torch loads OpenMP, which reads this once. Its threads wait for each other by spinning, so that other busy
+    # processes made a training step 14 times slower (docs/log.md, 2026-11-24). Its cost alone: not studied.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()
