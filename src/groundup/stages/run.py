@@ -24,7 +24,7 @@ from groundup.pipeline.lineage import Lineage, run_name
 from groundup.pipeline.report import write_report
 from groundup.pipeline.runner import Pipeline
 from groundup.pipeline.space import disk_full
-from groundup.pipeline.steps import StepPlan, StepRecord
+from groundup.pipeline.steps import Step, StepPlan, StepRecord
 from groundup.pipeline.store import Artifact, Store
 from groundup.pipeline.summary import Coverage, Staleness
 from groundup.progress import Sink
@@ -369,7 +369,7 @@ class _Run:
             )
         return Outlook(models.plan.choices, ahead, notes)
 
-    def _plan_step(self, listed_bytes: int, listed_files: int):  # type: ignore[no-untyped-def]
+    def _plan_step(self, listed_bytes: int, listed_files: int) -> Step:
         return plan_step(self.recipe, listed_bytes, listed_files, self.brought.base_digest, self.brought.encoder_digest)
 
     def _execution(self, snapshot: Snapshot | None) -> Execution:
