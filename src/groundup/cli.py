@@ -159,7 +159,7 @@ def plan(
 
     Example: `groundup plan ~/notes --minutes 20`
     """
-    from groundup.stages.run import plan_pipeline
+    from groundup.stages.look_ahead import plan_pipeline
 
     outlook = plan_pipeline(_recipe(source, recipe, base, encoder, minutes, judgements, seed), store, retrain=retrain)
     if as_json:

@@ -13,8 +13,9 @@ from groundup.pipeline.store import Store
 from groundup.progress import open_sink
 from groundup.recipe import Recipe, load_recipe
 from groundup.registry import champion
+from groundup.stages.look_ahead import plan_pipeline
 from groundup.stages.outcome import Outcome
-from groundup.stages.run import plan_pipeline, run_pipeline
+from groundup.stages.run import run_pipeline
 from tests.stages.conftest import Finished, small_recipe
 
 pytestmark = pytest.mark.slow

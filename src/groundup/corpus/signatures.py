@@ -14,10 +14,11 @@ from pathlib import Path
 
 from groundup.corpus.dedup import signature
 from groundup.corpus.document import Document
+from groundup.corpus.grouping import by_text_size
 from groundup.corpus.policy import CorpusPolicy
 
-BATCH_BYTES = 1_000_000  # of text sent to a process at once
-POOL_FROM_BYTES = 4_000_000  # below it, starting processes costs more than it saves
+BATCH_CHARACTERS = 1_000_000  # of text sent to a process at once
+POOL_FROM_CHARACTERS = 4_000_000  # below it, starting processes costs more than it saves
 
 
 def signatures(
@@ -40,7 +41,7 @@ def signatures(
         missing = list({document.id: document for document in documents if document.id not in found}.values())
         total = sum(len(document.text) for document in missing)
         done = 0
-        for batch, made in _computed(missing, policy, workers if total >= POOL_FROM_BYTES else 1):
+        for batch, made in _computed(missing, policy, workers if total >= POOL_FROM_CHARACTERS else 1):
             rows = [(digest, document.id, value) for document, value in zip(batch, made, strict=True)]
             with base:
                 base.executemany("INSERT OR REPLACE INTO signatures VALUES (?, ?, ?)", rows)
@@ -53,28 +54,15 @@ def signatures(
 def _computed(
     documents: list[Document], policy: CorpusPolicy, workers: int
 ) -> Iterator[tuple[list[Document], list[bytes]]]:
-    batches = list(_batches(documents))
+    groups = list(by_text_size(documents, BATCH_CHARACTERS))
     if workers == 1:
-        for batch in batches:
+        for batch in groups:
             yield batch, _sign(batch, policy)
         return
     # spawn, not fork: the parent may hold torch's threads, which a fork would copy in an unknown state.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from zip(batches, pool.map(_sign, batches, [policy] * len(batches)), strict=True)
+        yield from zip(groups, pool.map(_sign, groups, [policy] * len(groups)), strict=True)
 
 
 def _sign(documents: list[Document], policy: CorpusPolicy) -> list[bytes]:
     return [signature(document, policy) for document in documents]
-
-
-def _batches(documents: list[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += len(document.text)
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

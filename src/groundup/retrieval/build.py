@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from groundup.corpus.grouping import by_text_size
 from groundup.progress import Progress, silent
 from groundup.retrieval.analyzer import Analyzer, Ids, count_terms
 from groundup.retrieval.chunk import CHUNK_LIMIT, CHUNKER_VERSION, content_key, indexed_text, line_starts, spans_of
@@ -136,7 +137,7 @@ def build(
 def _read(
     documents: Sequence[Document], settings: IndexSettings, workers: int
 ) -> Iterator[tuple[Sequence[Document], Batch]]:
-    groups = list(_groups(documents))
+    groups = list(by_text_size(documents, _BATCH_CHARACTERS))
     if workers <= 1 or len(groups) <= 1:
         yield from ((group, read_batch(group, settings)) for group in groups)
         return
@@ -145,19 +146,6 @@ def _read(
     with ProcessPoolExecutor(min(workers, len(groups)), mp_context=context) as pool:
         futures = [pool.submit(read_batch, group, settings) for group in groups]
         yield from ((group, future.result()) for group, future in zip(groups, futures, strict=True))
-
-
-def _groups(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    group: list[Document] = []
-    size = 0
-    for document in documents:
-        group.append(document)
-        size += len(document.text)
-        if size >= _BATCH_CHARACTERS:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _as_batch(columns: Columns) -> Batch:

@@ -340,7 +340,7 @@ class Index:
         """
         rows = self._missing(encoder)[:limit]
         store = self._store(encoder)
-        done = 0
+        done, begun = 0, time.monotonic()
         for start in range(0, len(rows), _EMBED_BATCH):
             if deadline is not None and time.monotonic() >= deadline:
                 break
@@ -350,7 +350,11 @@ class Index:
             vectors = encoder.encode(texts, kind="document")
             store.append([keys[i : i + KEY_BYTES] for i in range(0, len(keys), KEY_BYTES)], vectors)
             done += len(batch)
-            progress(f"embed {encoder.name}", done, len(rows))
+            due = len(rows)
+            if deadline is not None:  # what this rate embeds until then, or the time left would be that of all chunks
+                passed = time.monotonic() - begun
+                due = min(due, max(done, round(done * (deadline - begun) / max(passed, 1e-9))))
+            progress(f"embed {encoder.name}", done, due)
         return done
 
     def _missing(self, encoder: Encoder) -> list[int]:

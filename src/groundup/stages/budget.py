@@ -10,12 +10,16 @@ import ast
 import sysconfig
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundup.pipeline.files import write_json
+from groundup.pipeline.identity import digest_of
+from groundup.pipeline.steps import Context, Step
 from groundup.pipeline.summary import Choice
 from groundup.recipe import Recipe
-from groundup.stages.plan import ModelPlan, Plan
+from groundup.stages.plan import PLAN_FILE, ModelPlan, Plan
 
 if TYPE_CHECKING:
     from groundup.machine import Machine
@@ -47,6 +51,37 @@ MAX_MEASURED_BYTES = 400_000  # of a column: intervals hardly narrow beyond
 MIN_MEASURED_BYTES = 12_000
 MAX_COLLECTION_CHUNKS = 20_000
 TRAINED_ENCODER_FLOPS = 1e7  # a token, of the encoders trained here in minutes
+
+
+def plan_step(recipe: Recipe, listed_bytes: int, listed_files: int, base: str | None, encoder: str | None) -> Step:
+    """listed_bytes, listed_files: of all sources, before any is chosen. base, encoder: digests of brought models."""
+    identity = recipe.identity()
+    for elsewhere in ("retrain_share", "sources", "base", "encoder"):  # paths, or no part of the choice
+        identity.pop(elsewhere)
+    identity["evaluation"] = {**identity["evaluation"], "judgements": len(recipe.evaluation.judgements)}
+    return Step(
+        "plan",
+        run,
+        identity={
+            "recipe": identity,
+            "listed_bytes": listed_bytes,
+            "listed_files": listed_files,
+            "base": base,
+            "encoder": encoder,
+        },
+        code=("groundup.stages.plan", "groundup.stages.budget"),
+    )
+
+
+def run(context: Context) -> None:
+    recipe: Recipe = context.execution.recipe
+    made = make_plan(
+        recipe, context.config["listed_bytes"], context.config["listed_files"],
+        context.execution.base, context.execution.encoder,
+    )  # fmt: skip
+    write_json(context.work / PLAN_FILE, asdict(made))
+    # The reasons hold measured speeds. What follows depends on the sizes alone.
+    context.stand_in(PLAN_FILE, digest_of({name: v for name, v in asdict(made).items() if name != "choices"}))
 
 
 def make_plan(recipe: Recipe, listed_bytes: int, listed_files: int, base: Path | None, encoder: Path | None) -> Plan:

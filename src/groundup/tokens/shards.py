@@ -9,29 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from groundup.corpus.grouping import HasText, by_text_size
 from groundup.errors import StoreError
 from groundup.tokens.tokenizer import Tokenizer
 
 MANIFEST = "shards.json"
 VERSION = 1
 BATCH_CHARACTERS = 8_000_000  # texts encoded at once: some 100 MB of memory, enough for all cores
-
-
-class HasText(Protocol):
-    """What is needed of a document: `corpus.document.Document` has it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def text(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,7 @@ def write_shards(folder: Path, tokenizer: Tokenizer, documents: Iterable[HasText
     sizes: list[int] = []
     ids: list[str] = []
     with _Replacing(folder / "tokens.bin") as file:
-        for batch in _batches(documents):
+        for batch in by_text_size(documents, BATCH_CHARACTERS):
             rows = tokenizer.encode_many([document.text for document in batch])
             for document, row in zip(batch, rows, strict=True):
                 raw = np.empty(len(row) + 1, dtype)
@@ -132,19 +124,6 @@ def write_shards(folder: Path, tokenizer: Tokenizer, documents: Iterable[HasText
     with _Replacing(folder / MANIFEST) as file:
         file.write(json.dumps(manifest, indent=1).encode())
     return Shards.open(folder)
-
-
-def _batches(documents: Iterable[HasText]) -> Iterator[list[HasText]]:
-    batch: list[HasText] = []
-    characters = 0
-    for document in documents:
-        batch.append(document)
-        characters += len(document.text)
-        if characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
 
 
 class _Replacing:
