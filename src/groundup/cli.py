@@ -378,7 +378,9 @@ def _interrupted() -> NoReturn:
 
 def main() -> None:
     """Entry point of the `groundup` command."""
-    # Before torch loads OpenMP, which reads this once. Its threads wait for each other by spinning, so that other busy
-    # processes made a training step 14 times slower (docs/log.md, 2026-11-24). Its cost alone: not studied.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch loads GNU's OpenMP, which reads this once. Its threads wait for each other by spinning, 300,000 times
+    # over by default: on a machine with other work a training step took up to 15 times as long. 2,000 turns cost 6 % of
+    # the speed on an idle machine and keep most of it on a busy one (docs/log.md, 2026-11-24).
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     app()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from groundup.retrieval.analyzer import Analyzer
 from groundup.retrieval.answer import REFUSAL, AnswerPolicy, answer, confidence, quotable
 from groundup.retrieval.index import Index, IndexStore
 from tests.retrieval.stand_in import NOTES, WordEncoder
@@ -60,6 +61,16 @@ def test_code_is_quoted_by_paragraphs_without_its_indentation(index: Index) -> N
     assert all(
         found.hits[0].chunk.text[a:b].strip() == found.hits[0].chunk.text[a:b] for a, b in quotable(found.hits[0].chunk)
     )
+
+
+@pytest.mark.parametrize("question", ["prune roses", "prune prune roses with a zebra", "dough"])
+def test_bm25_share_is_the_score_over_what_it_could_be(index: Index, question: str) -> None:
+    terms = list(Analyzer("english").terms(question))
+    could_be = float(index.idf(terms).sum())
+    for explained in index.explain(question, 5, "bm25"):
+        share = index.bm25_share(question, index.row_of(explained.hit.chunk))
+        assert share == pytest.approx(explained.hit.score / could_be, rel=1e-5)
+        assert 0 < share < 1
 
 
 def test_an_empty_question_is_refused(index: Index) -> None:

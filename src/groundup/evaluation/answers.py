@@ -132,8 +132,10 @@ def _table(
     if values:
         parts = []
         if RIGHT in values:
+            unrefused = sum(o.right for o in answered) / len(answered)
             parts.append(
-                f"the first citation is the right passage for {values[RIGHT].value:.0%} of {values[RIGHT].n} questions"
+                f"the first citation is the right passage for {values[RIGHT].value:.0%} of {values[RIGHT].n} questions "
+                f"({unrefused:.0%} if none were refused)"
             )
         if REFUSED in values:
             parts.append(f"{values[REFUSED].value:.0%} of {values[REFUSED].n} without an answer are refused")

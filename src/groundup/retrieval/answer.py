@@ -1,8 +1,9 @@
 """Answers from what was found: sentences quoted word for word, each with a numbered citation, or a refusal.
 
 Nothing is generated here. A sentence scores by the share of the question's idf that its terms carry, and by its cosine
-to the question where an encoder is at hand. The confidence of the whole answer is the same measure on the best passage;
-under the policy's threshold the answer is a refusal. The threshold is fitted by `groundup.evaluation.answers`.
+to the question where an encoder is at hand. The confidence of the whole answer is the best passage's share of the BM25
+score it could have, mixed with its cosine; under the policy's threshold the answer is a refusal. The threshold is
+fitted by `groundup.evaluation.answers`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class AnswerPolicy:
     """`threshold`: confidence, 0 to 1, under which an answer is refused; fitted on questions, never set by hand.
 
     `passages` are read, `sentences` quoted at most; a sentence under `least` of the best one's score is left out.
-    `dense_weight`: share of the cosine in a score, where an encoder is given.
+    `dense_weight`: share of the cosine in a sentence's score, where an encoder is given; `dense_confidence`: in the
+    confidence, chosen on 400 questions about Python source (docs/log.md, 2026-11-24).
     """
 
     threshold: float = 0.35
@@ -38,6 +40,7 @@ class AnswerPolicy:
     sentences: int = 4
     least: float = 0.5
     dense_weight: float = 0.5
+    dense_confidence: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,20 @@ def _find(
 ) -> tuple[list[Hit], _Scorer, float]:
     hits = index.search(question, policy.passages, system, encoder, exclude)
     scorer = _Scorer(index, question, encoder, policy.dense_weight)
-    return hits, scorer, scorer.confidence(hits)
+    return hits, scorer, _confidence(index, question, policy.dense_confidence, encoder, hits)
+
+
+def _confidence(index: Index, question: str, dense_share: float, encoder: Encoder | None, hits: Sequence[Hit]) -> float:
+    """The first passage's share of its possible BM25 score, mixed with its cosine where it is embedded. 0 without a
+    hit."""
+    if not hits:
+        return 0.0
+    row = index.row_of(hits[0].chunk)
+    matched = index.bm25_share(question, row)
+    if encoder is None:
+        return matched
+    cosine = index.dense(encoder).similarity(row, index.query_vector(question, encoder))
+    return matched if cosine is None else (1 - dense_share) * matched + dense_share * max(cosine, 0.0)
 
 
 class _Scorer:
@@ -138,7 +154,7 @@ class _Scorer:
         terms = list(dict.fromkeys(self._analyzer.terms(question)))
         self._weights = dict(zip(terms, index.idf(terms).tolist(), strict=True)) if terms else {}
         self._total = sum(self._weights.values())
-        self._index, self._encoder, self._dense_weight = index, encoder, dense_weight
+        self._encoder, self._dense_weight = encoder, dense_weight
         self._vector = None if encoder is None else index.query_vector(question, encoder)
 
     def coverage(self, text: str) -> float:
@@ -152,19 +168,6 @@ class _Scorer:
             return [float(score) for score in covered]
         cosines = np.maximum(self._encoder.encode(texts, kind="document") @ self._vector, 0)
         return [float(s) for s in (1 - self._dense_weight) * covered + self._dense_weight * cosines]
-
-    def confidence(self, hits: Sequence[Hit]) -> float:
-        """The first passage's coverage, mixed with its cosine where it is embedded. 0 without a hit."""
-        if not hits:
-            return 0.0
-        covered = self.coverage(hits[0].chunk.indexed_text)
-        if self._encoder is None or self._vector is None:
-            return covered
-        row = self._index.row_of(hits[0].chunk)
-        cosine = self._index.dense(self._encoder).similarity(row, self._vector)
-        if cosine is None:
-            return covered
-        return (1 - self._dense_weight) * covered + self._dense_weight * max(cosine, 0.0)
 
 
 def _quote(hits: Sequence[Hit], scorer: _Scorer, policy: AnswerPolicy) -> tuple[list[Quote], list[Citation]]:

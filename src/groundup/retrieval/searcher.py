@@ -274,6 +274,14 @@ class Index:
         rarest = np.log1p((postings.passages + 0.5) / 0.5)
         return np.where(np.array(found) >= 0, known, rarest).astype(np.float32)
 
+    def bm25_share(self, query: str, row: int) -> float:
+        """The row's BM25 score as a share of what no chunk can reach, each term of the query saturated: 0 to 1."""
+        repeats = Counter(self._analyzer.terms(query))
+        most = sum(float(idf) * count for idf, count in zip(self.idf([*repeats]), repeats.values(), strict=True))
+        find = self.columns.vocabulary.find_sorted
+        matches = (self._match(term, find(term), row, count) for term, count in repeats.items())
+        return sum(match.score for match in matches if match) / most if most else 0.0
+
     def _match(self, term: str, number: int, row: int, repeats: int) -> TermMatch | None:
         low, high = self.columns.terms_indptr[row], self.columns.terms_indptr[row + 1]
         at = low + int(np.searchsorted(self.columns.terms[low:high], number))

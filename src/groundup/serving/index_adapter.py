@@ -57,7 +57,7 @@ class ServedIndex:
     def answer(self, question: str, k: int) -> Extract:
         """k: passages read."""
         policy = self._policy
-        policy = AnswerPolicy(policy.threshold, k, policy.sentences, policy.least, policy.dense_weight)
+        policy = replace(policy, passages=k)
         found = answer_question(self._current(), question, policy, encoder=self._encoder)
         if found.refused:
             return Extract([], [], REFUSAL)
