@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
+from groundup.stages.training import disk_bytes, set_up
 
 
 def step(config: dict[str, Any], training: dict[str, Any]) -> Step:
@@ -24,23 +24,19 @@ def step(config: dict[str, Any], training: dict[str, Any]) -> Step:
             "groundup.tokens",
             "groundup.interop.export",
             "groundup.stages.decoder",
+            "groundup.stages.training",
         ),
-        disk_bytes=1 << 30,
+        disk_bytes=disk_bytes(config),
     )
 
 
 def run(context: Context) -> None:
     from groundup.interop.export import save_decoder
-    from groundup.machine import use_threads
-    from groundup.nn.config import TransformerConfig
     from groundup.tokens.shards import Shards
-    from groundup.tokens.tokenizer import Tokenizer
     from groundup.training.decoder import train_decoder
     from groundup.training.plan import TrainingPlan
 
-    use_threads()
-    tokenizer = Tokenizer.load(context.inputs["tokenizer"].path)
-    config = replace(TransformerConfig.from_dict(context.config["config"]), vocab_size=tokenizer.vocab_size)
+    tokenizer, config = set_up(context)
     plan = TypeAdapter(TrainingPlan).validate_python(context.config["training"])
     tokens = context.inputs["tokens"].path
     result = train_decoder(

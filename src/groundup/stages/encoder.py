@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
+from groundup.stages.training import disk_bytes, set_up
 
 NAME = "from-scratch"  # of the encoder trained here, in tables and in the API
 
@@ -28,25 +28,21 @@ def step(config: dict[str, Any], training: dict[str, Any], *, pair_bytes: int, s
             "groundup.evaluation.known_items",
             "groundup.retrieval.chunk",
             "groundup.stages.encoder",
+            "groundup.stages.training",
         ),
-        disk_bytes=1 << 29,
+        disk_bytes=disk_bytes(config),
     )
 
 
 def run(context: Context) -> None:
     from groundup.evaluation.pairs import training_pairs
     from groundup.interop.export import save_encoder
-    from groundup.machine import use_threads
-    from groundup.nn.config import TransformerConfig
     from groundup.stages.split import of_split
     from groundup.tokens.shards import Shards
-    from groundup.tokens.tokenizer import Tokenizer
     from groundup.training.encoder import train_encoder
     from groundup.training.plan import EncoderPlan
 
-    use_threads()
-    tokenizer = Tokenizer.load(context.inputs["tokenizer"].path)
-    config = replace(TransformerConfig.from_dict(context.config["config"]), vocab_size=tokenizer.vocab_size)
+    tokenizer, config = set_up(context)
     plan = TypeAdapter(EncoderPlan).validate_python(context.config["training"])
     pairs = training_pairs(
         of_split(context.inputs["corpus"], context.inputs["split"], "train"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.errors import ReleaseError, RequestError
-from groundup.serving.results import Extract, Found
+from groundup.serving.results import Extract, Found, Quote
 
 if TYPE_CHECKING:
     from groundup.generation.generator import Piece
@@ -71,7 +71,10 @@ class Answered:
         parts = []
         if self.extract.refused:
             parts.append(self.extract.reason)
-        parts += [textwrap.indent(quote.text, "  ") + f"  [{quote.citation}]" for quote in self.extract.quotes]
+        passages = {citation.number: citation.text for citation in self.extract.citations}
+        for quote in self.extract.quotes:
+            text = _outdented(quote, passages[quote.citation])
+            parts.append(textwrap.indent(text, "  ") + f"  [{quote.citation}]")
         parts += [""] if self.extract.citations else []
         parts += [f"[{c.number}] {c.source}:{c.line}  {c.title}" for c in self.extract.citations]
         if self.generated is not None:
@@ -116,6 +119,12 @@ def generate_text(root: Path, prompt: str, *, model: str, chat: bool, **sampling
             )
         return service.chat(model, [{"role": "user", "content": prompt}], chosen, lambda: False).pieces
     return service.complete(model, prompt, chosen, lambda: False, truncate=True).pieces
+
+
+def _outdented(quote: Quote, passage: str) -> str:
+    """The quote without the indentation that its lines have in common; its first line begins after its own."""
+    before = passage[: quote.start].rpartition("\n")[2]
+    return textwrap.dedent(quote.text if before.strip() else before + quote.text)
 
 
 def _lines(query: str, text: str) -> str:
