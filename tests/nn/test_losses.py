@@ -11,13 +11,25 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from groundup.nn import losses
-from groundup.nn.losses import IGNORE, info_nce, masked_token_loss, summed_cross_entropy, token_nats
+from groundup.nn.losses import (
+    IGNORE,
+    info_nce,
+    margin_squares,
+    masked_token_loss,
+    summed_cross_entropy,
+    summed_squares,
+    token_nats,
+)
 
 
 @dataclass
 class Head:
     output_weight: Tensor
     output_bias: Tensor | None
+    logit_softcap: float = 0.0
+
+    def readout(self, hidden: Tensor) -> Tensor:
+        return hidden
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -56,6 +68,46 @@ def test_chunked_loss_passes_gradcheck() -> None:
         return summed_cross_entropy(Head(weight, bias), hidden, TARGETS)[0]
 
     assert gradcheck(loss, (numbers(2, 5, 4), numbers(7, 4, seed=1), numbers(7, seed=2)))
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("z_loss", [0.0, 0.01])
+@pytest.mark.parametrize("softcap", [0.0, 2.0])
+def test_smoothing_z_loss_and_softcap_equal_torchs(smoothing: float, z_loss: float, softcap: float) -> None:
+    hidden, weight, bias = numbers(2, 5, 4), numbers(7, 4, seed=1), numbers(7, seed=2)
+    head = Head(weight, bias, softcap)
+    total, _ = summed_cross_entropy(head, hidden, TARGETS, label_smoothing=smoothing, z_loss=z_loss)
+    logits = F.linear(hidden, weight, bias).flatten(0, 1)
+    logits = softcap * torch.tanh(logits / softcap) if softcap else logits
+    expected = F.cross_entropy(
+        logits, TARGETS.flatten(), ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing
+    )
+    expected = expected + z_loss * (logits.logsumexp(-1).square() * (TARGETS.flatten() != IGNORE)).sum()
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-12)
+    wanted = (hidden, weight, bias)
+    for ours, theirs in zip(torch.autograd.grad(total, wanted), torch.autograd.grad(expected, wanted), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    if not smoothing and not z_loss:
+        torch.testing.assert_close(token_nats(head, hidden, TARGETS).sum(), expected, rtol=0, atol=1e-12)
+
+
+def test_distillation_losses_are_sums_and_counts() -> None:
+    student, teacher, other, far = (numbers(6, seed=seed) for seed in range(4))
+    total, count = summed_squares(student, teacher)
+    torch.testing.assert_close(total / count, F.mse_loss(student, teacher))
+    total, count = margin_squares(student, teacher, other, far)
+    torch.testing.assert_close(total / count, F.mse_loss(student - teacher, other - far))
+    shifted, _ = margin_squares(student + 5, teacher + 5, other, far)
+    torch.testing.assert_close(shifted, total)
+
+
+@pytest.mark.parametrize(("smoothing", "z_loss"), [(1.0, 0.0), (-0.1, 0.0), (0.0, -1.0)])
+def test_impossible_loss_settings_are_refused(smoothing: float, z_loss: float) -> None:
+    with pytest.raises(ValueError, match="set a share below 1"):
+        summed_cross_entropy(
+            Head(numbers(7, 4), None), numbers(2, 4), torch.tensor([1, 2]), label_smoothing=smoothing, z_loss=z_loss
+        )
 
 
 def test_huge_logits_stay_finite() -> None:

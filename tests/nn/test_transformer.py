@@ -30,14 +30,17 @@ def test_hidden_states_equal_a_plain_reference(switches: dict[str, object]) -> N
     types = [0, 0, 1, 1, 0, 1, 1] if model.config.token_types else None
     with torch.no_grad():
         hidden = model(torch.tensor([tokens]), token_types=None if types is None else torch.tensor([types]))[0]
-    torch.testing.assert_close(hidden, forward(model, tokens, types), rtol=0, atol=1e-10)
+        logits = model.logits(hidden)
+    expected, expected_logits = forward(model, tokens, types)
+    torch.testing.assert_close(hidden, expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close(logits, expected_logits, rtol=0, atol=1e-10)
 
 
 def test_odd_head_counts_have_alibi_slopes_too() -> None:
     model = random_model(replace(SMALL, position="alibi", heads=6, kv_heads=3))
     with torch.no_grad():
         hidden = model(torch.tensor([[5, 6, 7, 8]]))[0]
-    torch.testing.assert_close(hidden, forward(model, [5, 6, 7, 8]), rtol=0, atol=1e-10)
+    torch.testing.assert_close(hidden, forward(model, [5, 6, 7, 8])[0], rtol=0, atol=1e-10)
 
 
 CACHED = [{"position": position} for position in ("rope", "learned", "sinusoidal", "alibi", "none")]

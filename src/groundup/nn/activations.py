@@ -1,4 +1,8 @@
-"""The feed-forward layer's non-linearities, by the names configurations use."""
+"""The feed-forward layer's non-linearities, by the names configurations use.
+
+Gated (`TransformerConfig.gated`) they make the field's GLU family (Shazeer 2020): sigmoid GLU, identity Bilinear,
+relu ReGLU, gelu GEGLU, silu SwiGLU.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,10 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
+def identity(x: Tensor) -> Tensor:
+    return x
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "gelu": F.gelu,
@@ -26,4 +34,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "relu2": relu2,
     "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "identity": identity,
 }

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from groundup.nn.attention import key_mask
+from groundup.nn.masks import real_positions
 from groundup.nn.transformer import Transformer
 
 Pooling = Literal["mean", "cls"]
@@ -21,7 +21,7 @@ def pool(hidden: Tensor, lengths: Tensor | None, pooling: Pooling) -> Tensor:
     if lengths is None:
         return hidden.mean(1)
     lengths = lengths.to(hidden.device)
-    real = key_mask(lengths, hidden.shape[1])[:, 0, 0, :, None].to(hidden.dtype)  # (B, T, 1)
+    real = real_positions(lengths, hidden.shape[1])[:, :, None].to(hidden.dtype)  # (B, T, 1)
     return (hidden * real).sum(1) / lengths[:, None].to(hidden.dtype)
 
 

@@ -13,20 +13,31 @@ from groundup.nn.config import TransformerConfig
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x²) + eps) · weight over the last dimension (Zhang & Sennrich 2019), in the precision of x."""
+    """x / sqrt(mean(x²) + eps) · weight over the last dimension (Zhang & Sennrich 2019), the mean in fp32 at least.
 
-    def __init__(self, width: int, eps: float) -> None:
+    offset: weights are stored less 1, so that weight decay pulls them to 1 (Gemma).
+    """
+
+    def __init__(self, width: int, eps: float, weight: bool = True, offset: bool = False) -> None:
         super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
+        self.width, self.eps, self.offset = width, eps, offset
+        self.weight = nn.Parameter(torch.zeros(width) if offset else torch.ones(width)) if weight else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and x.dtype == self.weight.dtype and torch.is_grad_enabled():
-            y: Tensor = _RMSNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
+        if self.weight is None:
+            return F.rms_norm(_wide(x), (self.width,), None, self.eps).to(x.dtype)
+        weight = 1 + self.weight if self.offset else self.weight
+        if x.device.type == "cpu" and x.dtype == weight.dtype and x.dtype in _WIDE and torch.is_grad_enabled():
+            y: Tensor = _RMSNorm.apply(x, weight, self.eps)  # type: ignore[no-untyped-call]
             return y
-        if x.dtype == self.weight.dtype:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)  # under autocast
+        return F.rms_norm(_wide(x), weight.shape, _wide(weight), self.eps).to(x.dtype)
+
+
+_WIDE = (torch.float32, torch.float64)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype in _WIDE else x.float()
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -59,5 +70,5 @@ class _RMSNorm(torch.autograd.Function):
 def make_norm(config: TransformerConfig) -> nn.Module:
     """One norm over the width, as the configuration says."""
     if config.norm == "rmsnorm":
-        return RMSNorm(config.width, config.norm_eps)
-    return nn.LayerNorm(config.width, config.norm_eps, bias=config.norm_bias)
+        return RMSNorm(config.width, config.norm_eps, config.norm_weight, config.norm_offset)
+    return nn.LayerNorm(config.width, config.norm_eps, config.norm_weight, bias=config.norm_bias)

@@ -13,25 +13,76 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (T, 1, D/2) or (B, T, 1, D/2)
+from groundup.nn.config import RopeScaling
+
+Rotation = tuple[Tensor, Tensor]  # cosines and sines, each (T, 1, R/2) or (B, T, 1, R/2)
 
 
-def rope_table(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> Rotation:
+def rope_table(
+    positions: Tensor,
+    rotated: int,
+    theta: float,
+    dtype: torch.dtype,
+    scaling: RopeScaling | None = None,
+    reach: int = 0,
+) -> Rotation:
     """Cosines and sines that rotate a head at each position (Su et al. 2021).
 
-    positions: (..., T) int64. Dimensions d and d + D/2 make a pair that turns by position · theta^(-2d/D): the
-    half-split layout of Hugging Face. Returns (..., T, 1, D/2) twice, the 1 for the heads.
+    positions: (..., T) int64. rotated: R, dimensions of a head that turn; pair d turns by position · frequency d.
+    reach: how many positions there are, for the scaling that depends on it. Returns (..., T, 1, R/2) twice, the 1 for
+    the heads.
     """
-    exponents = torch.arange(0, head_dim, 2, dtype=torch.float64, device=positions.device) / head_dim
-    angles = (positions.to(torch.float64)[..., None] * theta**-exponents).unsqueeze(-2)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    frequencies, factor = rope_frequencies(rotated, theta, scaling, reach)
+    angles = (positions.to(torch.float64)[..., None] * frequencies.to(positions.device)).unsqueeze(-2)
+    return (angles.cos() * factor).to(dtype), (angles.sin() * factor).to(dtype)
 
 
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """x: (B, T, H, D), every pair turned by its position's angle."""
+def rope_frequencies(rotated: int, theta: float, scaling: RopeScaling | None, reach: int = 0) -> tuple[Tensor, float]:
+    """((R/2,) float64 radians a position, factor on cosines and sines).
+
+    Unscaled, pair d turns by theta^(-2d/R): from one radian a position down to 1/theta. Scaling slows pairs down, so
+    that positions beyond the first training meet angles that were trained on.
+    """
+    exponents = torch.arange(0, rotated, 2, dtype=torch.float64) / rotated
+    plain = theta**-exponents
+    if scaling is None:
+        return plain, 1.0
+    if scaling.kind == "linear":  # all alike (Chen et al. 2023, position interpolation)
+        return plain / scaling.factor, 1.0
+    if scaling.kind == "dynamic":  # a larger base, the more positions there are (NTK-aware, bloc97 2023)
+        stretch = scaling.factor * max(reach, scaling.original_length) / scaling.original_length - (scaling.factor - 1)
+        return (theta * stretch ** (rotated / (rotated - 2))) ** -exponents, 1.0
+    turns = scaling.original_length * plain / (2 * math.pi)  # of each pair, within the first training's positions
+    if scaling.kind == "llama3":  # slow pairs whole, fast ones not, those between in proportion (Llama 3.1)
+        low, high = scaling.low_frequency_factor, scaling.high_frequency_factor
+        kept = ((turns - low) / (high - low)).clamp(0, 1)
+        return plain * (kept + (1 - kept) / scaling.factor), 1.0
+    return plain * _yarn(rotated, theta, scaling), scaling.attention_factor
+
+
+def _yarn(rotated: int, theta: float, scaling: RopeScaling) -> Tensor:
+    """(R/2,) what each pair's frequency is multiplied by: a ramp over pairs, not over turns (Peng et al. 2023)."""
+
+    def pair(turns: float) -> float:  # the pair, as a fraction, that turns so often within the first training
+        return rotated * math.log(scaling.original_length / (turns * 2 * math.pi)) / (2 * math.log(theta))
+
+    low, high = pair(scaling.beta_fast), pair(scaling.beta_slow)
+    if scaling.whole_bounds:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, rotated - 1)
+    ramp = (torch.arange(rotated // 2, dtype=torch.float64) - low) / ((high - low) or 0.001)
+    stretched = ramp.clamp(0, 1)
+    return stretched / scaling.factor + (1 - stretched)
+
+
+def rotate(x: Tensor, rotation: Rotation, interleaved: bool = False) -> Tensor:
+    """x: (B, T, H, D), its first R dimensions turned pair by pair, each pair by its position's angle.
+
+    Pairs are d and d + R/2 (Hugging Face's layout) or neighbours, 2d and 2d + 1 (GPT-J's, and Llama's own code).
+    """
     if not torch.is_grad_enabled():  # one token at a time, autograd's own cost would be seen
-        return _turned(x, *rotation, 1.0)
-    y: Tensor = _Rotate.apply(x, *rotation)  # type: ignore[no-untyped-call]
+        return _turned(x, *rotation, 1.0, interleaved)
+    y: Tensor = _Rotate.apply(x, *rotation, interleaved)  # type: ignore[no-untyped-call]
     return y
 
 
@@ -39,23 +90,34 @@ class _Rotate(torch.autograd.Function):
     """Two passes over x without temporaries, where autograd's own chain takes four, and as many backwards."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin, 1.0)
+        ctx.interleaved = interleaved
+        return _turned(x, cos, sin, 1.0, interleaved)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        cos, sin = ctx.saved_tensors
-        return _turned(upstream, cos, sin, -1.0), None, None  # a rotation's transpose turns back
+        cos, sin = ctx.saved_tensors  # a rotation's transpose turns back
+        return _turned(upstream, cos, sin, -1.0, ctx.interleaved), None, None, None
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: float) -> Tensor:
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: float, interleaved: bool) -> Tensor:
     y = torch.empty_like(x)
-    (a, b), (ya, yb) = x.chunk(2, -1), y.chunk(2, -1)
+    rotated = 2 * cos.shape[-1]
+    if rotated < x.shape[-1]:
+        y[..., rotated:] = x[..., rotated:]
+    (a, b), (ya, yb) = _pairs(x[..., :rotated], interleaved), _pairs(y[..., :rotated], interleaved)
     torch.mul(a, cos, out=ya).addcmul_(b, sin, value=-direction)
     torch.mul(b, cos, out=yb).addcmul_(a, sin, value=direction)
     return y
+
+
+def _pairs(x: Tensor, interleaved: bool) -> tuple[Tensor, Tensor]:
+    if interleaved:
+        return x[..., 0::2], x[..., 1::2]
+    a, b = x.chunk(2, -1)
+    return a, b
 
 
 def sinusoidal_table(positions: Tensor, width: int, dtype: torch.dtype) -> Tensor:
@@ -77,6 +139,9 @@ def alibi_slopes(heads: int) -> Tensor:
 
 
 def alibi_bias(heads: int, queries: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
-    """(H, T, S): minus slope times distance, in both directions (causal masking is another matter)."""
-    distance = (queries[:, None] - keys[None, :]).abs().to(torch.float64)
-    return (-alibi_slopes(heads).to(queries.device)[:, None, None] * distance).to(dtype)
+    """Minus slope times distance, in both directions (causal masking is another matter).
+
+    queries: (..., T), keys: (S,), where they stand. Returns (..., H, T, S).
+    """
+    distance = (queries[..., :, None] - keys).abs().to(torch.float64)  # (..., T, S)
+    return (-alibi_slopes(heads).to(queries.device)[:, None, None] * distance.unsqueeze(-3)).to(dtype)
