@@ -50,6 +50,7 @@ TORCHS = {
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "silu": F.silu,
+    "identity": torch.clone,
 }
 
 
@@ -438,6 +439,7 @@ def test_slopes_lie_where_the_table_says() -> None:
     bounds = {
         "relu": (0, 1), "sigmoid": (0, 0.25), "tanh": (0, 1), "gelu": (-0.13, 1.13), "gelu_tanh": (-0.13, 1.13),
         "silu": (-0.10, 1.10),
+        "identity": (1.0, 1.0),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         slope = activations.named(name).slope(x)

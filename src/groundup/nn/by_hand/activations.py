@@ -14,6 +14,7 @@ The slope f' is all that the gradient sees:
     gelu_tanh   x/2·(1 + t),  t = tanh u,            (1 + t)/2 + x/2·(1 − t²)·u'     −.13 … 1.13
                 u = √(2/π)·(x + a·x³)                u' = √(2/π)·(1 + 3a·x²)
     silu        x·σ                                  σ·(1 + x·(1 − σ))               −.10 … 1.10
+    identity    x                                    1                               {1}
 
 Φ is the normal distribution's cumulative and φ its density e^(−x²/2)/√(2π); a = .044715. GELU and SiLU are x times
 "how sure is it that x counts", so the product rule gives two terms: the gate itself, and x times the gate's slope.
@@ -128,4 +129,5 @@ ACTIVATIONS = {
     "gelu": Activation(gelu, gelu_slope),
     "gelu_tanh": Activation(gelu_tanh, gelu_tanh_slope),
     "silu": Activation(silu, silu_slope),
+    "identity": Activation(torch.clone, torch.ones_like),
 }
