@@ -92,3 +92,18 @@ def test_machine_as_json_names_its_formats() -> None:
     shown = groundup("machine", "--json")
     assert shown.returncode == 0
     assert json.loads(shown.stdout)["formats"]["fp32"] > 0
+
+
+def test_an_empty_source_is_not_the_current_folder() -> None:
+    shown = groundup("run", "")
+    assert shown.returncode == 2
+    assert "it is empty" in " ".join(shown.stderr.replace("│", " ").split())
+
+
+def test_a_store_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "afile").write_text("x")
+    for command in (["search", "x"], ["monitor"]):
+        shown = groundup(*command, "--store", str(tmp_path / "afile"))
+        assert shown.returncode != 0
+        assert "afile: is a file" in shown.stderr
+        assert "--store" in shown.stderr

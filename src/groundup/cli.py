@@ -48,9 +48,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+
+def _source(text: str) -> Path:
+    if not text.strip():  # an unset variable in quotes would else be the folder one stands in
+        raise typer.BadParameter("it is empty; name a file or a folder, or leave it out")
+    return Path(text)
+
+
 Sources = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="SOURCE", help="Files or folders. None: the Python source groundup itself stands on."),
+    typer.Argument(
+        metavar="SOURCE", parser=_source, help="Files or folders. None: the Python source groundup itself stands on."
+    ),
 ]
 StoreFolder = Annotated[
     Path, typer.Option("--store", envvar="GROUNDUP_STORE", help="Folder where work, results and releases live.")

@@ -189,13 +189,13 @@ class Sink:
         self._work = ""
         self._rates: dict[str, Rate] = {}
         self._shown = self._due = 0.0
-        self._pending: tuple[str, float, float] | None = None
+        self._pending: tuple[str, float, float, float] | None = None  # label, done, total, when
 
     def __call__(self, label: str, done: float, total: float) -> None:
         """Figures after a comma in the label ("train, loss 3.41") change while the work they stand beside stays one."""
         now, work = time.monotonic(), label.partition(",")[0]
         if work == self._work and now < self._due:  # the common case, without the lock
-            self._pending = (label, done, total)
+            self._pending = (label, done, total, now)
             return
         with self._lock:
             if work not in self._rates:
@@ -206,17 +206,17 @@ class Sink:
             changed = work != self._work and now - self._shown >= self.every / 10
             if changed:
                 self._flush(now)
-            self._work, self._pending = work, (label, done, total)
+            self._work, self._pending = work, (label, done, total, now)
             if changed or now >= self._due:
                 self._flush(now)
 
     def _flush(self, now: float) -> None:
         if self._pending is None:
             return
-        (label, done, total), self._pending = self._pending, None
+        (label, done, total, then), self._pending = self._pending, None
         self._shown, self._due = now, now + self.every
         rate = self._rates.get(label.partition(",")[0])
-        speed = rate.per_second(done, now) if rate is not None else 0.0
+        speed = rate.per_second(done, then) if rate is not None else 0.0
         left = (total - done) / speed if speed > 0 and total > done else None
         self.show(label, done, total, speed, left)
 

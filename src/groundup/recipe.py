@@ -113,7 +113,8 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"can't be read ({error})", place=str(path), mend="Name a YAML file in UTF-8.") from None
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise RecipeError(f"can't be read ({why})", place=str(path), mend="Name a YAML file in UTF-8.") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
@@ -189,8 +190,17 @@ def _explain(error: ValidationError, path: Path | None, lines: dict[tuple[str, .
         near = difflib.get_close_matches(trail[-1], known, n=1)
         mend = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
         return RecipeError(f"there is no choice called `{name}`", place=place, mend=mend)
-    wrong = f"{name} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    if first["type"] in ("dataclass_type", "model_type", "model_attributes_type"):
+        return _no_section(trail, first["input"], path, lines)
+    said = _IN_YAML.get(first["type"], f"{first['msg'][0].lower()}{first['msg'][1:]}")
+    wrong = f"{'' if place == name else f'{name} '}is {first['input']!r}: {said}"
     return RecipeError(wrong, place=place, mend=f"Change `{name}`, or leave it out for the default.")
+
+
+_IN_YAML = {  # pydantic's words for what a YAML file calls otherwise
+    "tuple_type": "it should be a list, such as [a, b]",
+    "string_type": "it should be one word or path",
+}
 
 
 def _fields_at(trail: tuple[str, ...]) -> list[str]:

@@ -8,6 +8,7 @@ from groundup.corpus.document import make_document
 from groundup.evaluation.answers import REFUSED, RIGHT, _Outcome, evaluate_answers, fit_threshold
 from groundup.evaluation.collection import Collection
 from groundup.evaluation.search_verdict import index_collection
+from groundup.retrieval.answer import AnswerPolicy
 from tests.evaluation.test_search_verdict import collection
 
 
@@ -43,6 +44,13 @@ def test_answers_are_right_and_unanswerable_questions_refused(tmp_path: Path) ->
     assert 0 < verdict.policy.threshold < 1
     assert f"threshold {verdict.policy.threshold:.2f}, fitted on 75 other questions" in verdict.table.sentence
     assert "another document may answer it" in verdict.table.warnings[-1]
+
+
+def test_a_handful_of_questions_decides_no_threshold(tmp_path: Path) -> None:
+    made = collection(40)
+    verdict = evaluate_answers(made, index_collection(made, tmp_path), seed=0, answerable=20, unanswerable=10)
+    assert verdict.policy.threshold == AnswerPolicy.default_threshold(dense=False)
+    assert "the default: too few questions to fit one" in verdict.table.sentence
 
 
 def test_a_cluster_is_left_out_whole(tmp_path: Path) -> None:

@@ -73,6 +73,14 @@ def test_bm25_share_is_the_score_over_what_it_could_be(index: Index, question: s
         assert 0 < share < 1
 
 
+def test_confidence_is_the_same_before_and_after_passages_have_vectors(index: Index) -> None:
+    encoder = WordEncoder()
+    before = answer(index, "When should I prune roses?", encoder=encoder, system="bm25")
+    index.embed_missing(encoder)
+    after = answer(index, "When should I prune roses?", encoder=encoder, system="bm25")
+    assert before.confidence == pytest.approx(after.confidence, rel=1e-5)
+
+
 def test_an_empty_question_is_refused(index: Index) -> None:
     assert answer(index, "").refused
     assert answer(index, "the of and").refused

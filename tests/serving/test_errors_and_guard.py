@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -138,3 +139,19 @@ def test_too_many_at_once_are_told_to_come_back() -> None:
     assert answer.status_code == 429
     assert answer.json()["error"]["type"] == "rate_limit_error"
     assert "retry-after" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/search", {"query": "\ud800 json"}),
+        ("/ask", {"question": "json \udfff"}),
+        ("/v1/completions", {"model": "champion", "prompt": "\ud800"}),
+        ("/v1/chat/completions", {"model": "champion", "messages": [{"role": "user", "content": "a\udc00"}]}),
+        ("/v1/embeddings", {"model": "champion", "input": ["fine", "\ud800"]}),
+    ],
+)
+def test_half_a_character_is_refused(http: httpx.Client, path: str, body: dict[str, object]) -> None:
+    response = http.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+    assert response.status_code == 400, response.text
+    assert "surrogate" in response.json()["error"]["message"]

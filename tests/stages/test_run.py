@@ -162,13 +162,33 @@ def test_damage_of_an_artifact_is_named_with_its_mend(copy: tuple[Path, Path]) -
         raise_failure(run(small_recipe(sources, **{"tokenizer.vocab_size": 800}), store))
 
 
-def test_after_a_failure_the_next_command_is_the_same_one(tmp_path: Path) -> None:
+def test_a_failed_run_shows_nothing_of_another_one(copy: tuple[Path, Path], tmp_path: Path) -> None:
+    _, store = copy
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "a.md").write_text("# One\n\nA single note that stands alone and has nothing beside it.\n")
-    outcome = run(small_recipe(tmp_path / "one"), tmp_path / "store")
+    outcome = run(small_recipe(tmp_path / "one"), store)
     assert outcome.failure is not None
-    assert "groundup" in outcome.summary.next[0]
+    assert outcome.summary.next == []  # what to do is in the error
+    assert not outcome.summary.release
+    assert "serves" not in outcome.text()
     assert "cached" not in outcome.text()
+
+
+def test_of_two_runs_in_a_store_the_one_asked_for_last_serves(copy: tuple[Path, Path], tmp_path: Path) -> None:
+    from groundup.stages.use import search_index
+
+    sources, store = copy
+    (tmp_path / "cellar").mkdir()
+    for number in range(4):
+        text = f"# Boiler {number}\n\nThe pressure of the boiler in cellar {number} was read on the first of May.\n"
+        (tmp_path / "cellar" / f"{number}.md").write_text(text * 3, encoding="utf-8")
+    other = run(small_recipe(tmp_path / "cellar"), store)
+    raise_failure(other)
+    assert search_index(store, "boiler pressure", k=3, system="bm25", explain=False).found
+    again = run(small_recipe(sources), store)
+    raise_failure(again)
+    assert again.summary.release != other.summary.release
+    assert search_index(store, "broad beans", k=3, system="bm25", explain=False).found[0].source.endswith("garden.md")
 
 
 def test_retrain_takes_the_files_as_they_are(copy: tuple[Path, Path]) -> None:
@@ -291,6 +311,11 @@ def test_a_stopped_run_leaves_a_report_and_goes_on(
         patch.setattr(scores, "run_ngram", interrupt)
         outcome = run(small_recipe(finished.sources), tmp_path / "store")
     assert outcome.stopped
+    from groundup.stages.use import search_index
+
+    early = search_index(tmp_path / "store", "json decoder", k=3, system="best", explain=False)
+    assert early.found  # the index is there before the first release
+    assert early.system == "bm25"
     assert "score-5-gram" in outcome.report.read_text(encoding="utf-8")
     again = run(small_recipe(finished.sources), tmp_path / "store")
     raise_failure(again)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import openai
@@ -85,3 +88,23 @@ def test_requests_are_summed_up(url: str, finished: Finished) -> None:
     summary = monitor_requests(finished.store)
     assert summary.requests > 0
     assert "queries" in summary.text()
+
+
+def test_stopping_while_chunks_are_embedded_ends_cleanly(finished: Finished, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished.store, store)
+    for vectors in (store / "index").glob("*/embeddings"):
+        shutil.rmtree(vectors)
+    command = [sys.executable, "-m", "groundup", "serve", "--port", "0", "--store", str(store)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Serving"):
+            break
+    deadline = time.monotonic() + 60
+    while not list((store / "index").glob("*/embeddings/*/vectors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "terminate" not in errors

@@ -74,7 +74,8 @@ def take(files: Sequence[SourceFile], budget_bytes: int) -> tuple[list[SourceFil
 def _over_budget(group: str, files: Sequence[SourceFile], budget_bytes: int) -> Event:
     size = sum(file.size for file in files)
     reason = f"over_budget: {_megabytes(size)} no longer fit the budget of {_megabytes(budget_bytes)}"
-    return Event("unread", "budget", "over_budget", reason, group, count=len(files), bytes=size)
+    largest = ", ".join(file.source for file in sorted(files, key=lambda file: (-file.size, file.source))[:3])
+    return Event("unread", "budget", "over_budget", reason, group, count=len(files), bytes=size, example=largest)
 
 
 def _of_stdlib(group: str) -> bool:

@@ -21,6 +21,7 @@ from groundup.retrieval.chunk import Chunk
 from groundup.retrieval.dense import Encoder
 from groundup.retrieval.index import Index
 
+ENOUGH_TO_FIT = 20  # questions: fewer would let one decide what is refused
 RIGHT, REFUSED = "first citation right", "unanswerable refused"
 CAVEAT = (
     "An unanswerable question is one whose document and near-duplicates were left out of the search; another document "
@@ -67,17 +68,19 @@ def evaluate_answers(
     def ask(asked: Sequence[str], *, without: bool) -> list[_Outcome]:
         return [_ask(collection, index, query, policy, system, encoder, without) for query in asked]
 
-    threshold = fit_threshold(ask(fitting, without=False), ask(fitting, without=True))
+    threshold = AnswerPolicy.default_threshold(encoder is not None)
+    if len(fitting) >= ENOUGH_TO_FIT:
+        threshold = fit_threshold(ask(fitting, without=False), ask(fitting, without=True))
     answered = ask(rest[:answerable], without=False)
     refused = ask(rest[max(0, len(rest) - unanswerable) :], without=True)
-    table = _table(answered, refused, threshold, seed, len(fitting))
+    table = _table(answered, refused, threshold, seed, len(fitting) if len(fitting) >= ENOUGH_TO_FIT else 0)
     return AnswerVerdict(replace(policy, threshold=threshold), table)
 
 
 def fit_threshold(answered: Sequence[_Outcome], without: Sequence[_Outcome]) -> float:
     """The confidence that maximises the mean of both shares: right and answered, refused. The middle of equal ones."""
-    if not answered or not without:
-        return AnswerPolicy().threshold
+    assert answered, "the caller sees that there are enough"
+    assert without
     values = sorted({0.0, *(outcome.confidence for outcome in (*answered, *without))})
     candidates = [0.0, *((a + b) / 2 for a, b in itertools.pairwise(values)), values[-1] + 1e-6]
     right = np.sort([outcome.confidence for outcome in answered if outcome.right])
@@ -139,7 +142,8 @@ def _table(
             )
         if REFUSED in values:
             parts.append(f"{values[REFUSED].value:.0%} of {values[REFUSED].n} without an answer are refused")
-        sentence = f"{' and '.join(parts)} (threshold {threshold:.2f}, fitted on {fitted_on} other questions)."
+        source = f"fitted on {fitted_on} other questions" if fitted_on else "the default: too few questions to fit one"
+        sentence = f"{' and '.join(parts)} (threshold {threshold:.2f}, {source})."
         sentence = sentence[0].upper() + sentence[1:]
     return Table(
         id="answers",

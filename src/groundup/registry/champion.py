@@ -72,7 +72,7 @@ def promote(store: Store, challenger: Release, verdicts: Sequence[Verdict] | Non
         except ReleaseError as error:
             return _move(store, state, challenger, f"the release before it can't be read: {error}")
         if not challenger.measured_on or serving.measured_on != challenger.measured_on:
-            why = f"measured on other texts than {previous}, so not compared: the newer one knows the newer corpus"
+            why = f"measured on other texts than {previous}, so not compared: what was asked for last serves"
             return _move(store, state, challenger, why)
         worse, words = compare(tables, challenger.verdicts if verdicts is None else verdicts)
         if worse:
@@ -138,6 +138,9 @@ def _read(store: Store) -> dict[str, Any]:
         return {"release": state["release"], "history": list(state["history"])}
     except FileNotFoundError:
         return {"release": None, "history": []}
+    except NotADirectoryError:
+        mend = "Name the folder of a store with --store."
+        raise ReleaseError("is a file", place=str(store.root), mend=mend) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         mend = f"Delete {path}; `groundup run` names the champion anew."
         raise ReleaseError(f"can't be read ({error})", place=str(path), mend=mend) from None

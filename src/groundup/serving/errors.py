@@ -58,6 +58,8 @@ def install(app: FastAPI) -> None:
                 "invalid_json",
                 None,
             )
+        elif first["type"] == "value_error" and param is None:
+            message, code = f"The body can't be read: {message.removeprefix('Value error, ')}.", "invalid_value"
         elif param is None:
             message, code = "Send a JSON object, with the header content-type: application/json.", "invalid_json"
         elif first["type"] == "missing":

@@ -11,7 +11,7 @@ import difflib
 import secrets
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from groundup.errors import RequestError
 from groundup.generation.sampling import Sampling
@@ -35,6 +35,14 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _only_text(cls, values: Any) -> Any:
+        """JSON can hold half a character ("\\ud800"), which no tokenizer takes and no answer can repeat."""
+        if not _encodable(values):
+            raise ValueError("it holds half of a surrogate pair, which is no text; send whole characters")
+        return values
+
     def refuse_unsupported(self) -> None:
         """Raises RequestError that names the first field that isn't supported or known."""
         for name, value in (self.model_extra or {}).items():
@@ -49,6 +57,14 @@ class Body(BaseModel):
             near = difflib.get_close_matches(name, known, n=1)
             mend = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(type(self).model_fields)}."
             raise RequestError("there is no such field", mend=mend, param=name)
+
+
+def _encodable(value: Any) -> bool:
+    if isinstance(value, str):
+        return not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, dict):
+        return all(_encodable(part) for pair in value.items() for part in pair)
+    return all(map(_encodable, value)) if isinstance(value, list) else True
 
 
 class StreamOptions(BaseModel):

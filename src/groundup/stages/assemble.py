@@ -27,6 +27,13 @@ class Brought:
     encoder_path: Path | None = None
     encoder_digest: str | None = None
 
+    @property
+    def files_bytes(self) -> int:
+        """Of all files of the brought models."""
+        places = [place for place in (self.base_path, self.encoder_path) if place is not None]
+        files = [file for place in places for file in ([place] if place.is_file() else place.rglob("*"))]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
 
 def assemble(
     recipe: Recipe, plan: Plan, snapshot: Snapshot, brought: Brought, store: Store, run_name: str
@@ -70,6 +77,7 @@ def assemble(
             encoder=brought.encoder,
             brought=brought.encoder_digest,
             trained=plan.encoder is not None,
+            corpus_bytes=snapshot.total_bytes,
         ),
         release.step(
             store,
@@ -82,6 +90,7 @@ def assemble(
             run_name=run_name,
             sources=tuple(str(source) for source in recipe.sources) or ("the Python source on this machine",),
             rule=snapshot.rule,
+            brought_bytes=brought.files_bytes,
         ),
     ]
     return steps

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from groundup.pipeline.lineage import latest_run
 from groundup.pipeline.store import Store
 from groundup.registry import champion
 from groundup.registry.release import Release
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from groundup.interop.sentence_encoder import SentenceEncoder
 
 ENCODER_PREFIX = "encoder-"
+EMBED_BATCH = 16  # chunks: half a second, which whoever asks meanwhile or ends the server waits for
 
 
 class LiveIndex:
@@ -46,7 +48,7 @@ class LiveIndex:
         """Embeds what has no vector yet, a batch at a time, breadth first over the documents, while nobody waits."""
         with contextlib.suppress(OSError):  # a store that can't be written to: search goes on with what there is
             while not stop.is_set():
-                if busy() or not self.current().embed_missing(encoder, 64):
+                if busy() or not self.current().embed_missing(encoder, EMBED_BATCH):
                     stop.wait(1.0)
 
 
@@ -87,6 +89,21 @@ def load(root: Path, *, generators: bool) -> Loaded:
         describe=lambda query, found: index.count(query, found).to_record(),
     )
     return Loaded(release, service, index, live, serving)
+
+
+def load_index(root: Path) -> ServedIndex:
+    """The champion's index; before there is a champion the one that the run at work has made, searched by BM25.
+
+    Raises ReleaseError if there is neither.
+    """
+    store = Store(root)
+    run = latest_run(store)
+    if champion.current(store) is not None or run is None:
+        return load(root, generators=False).index
+    index = IndexStore(index_folder(store, run))
+    if index.fault():
+        champion.require(store)
+    return ServedIndex(index.open)
 
 
 def _decoders(release: Release, kinds: Mapping[str, str]) -> dict[str, Generator]:

@@ -50,6 +50,7 @@ class Outcome:
     stopped: str = ""
     champion: str | None = None
     promotion: str = ""
+    system: str | None = None  # that the release searches with
 
     @property
     def failed(self) -> bool:
@@ -67,24 +68,28 @@ class Outcome:
             made.append(f"cached   everything: {len(states)} steps and the index are as the last run left them")
         if summary.release:
             made.append(f"release  {summary.release}" + (f" ({self.promotion})" if self.promotion else ""))
-            if self.champion is not None:
-                made.append(f"serves   {self.champion} completes; search and answers as the tables above say")
+            completes = f"{self.champion} completes; " if self.champion is not None else ""
+            made.append(f"serves   {completes}{self._searches()}")
         if summary.documents_out is not None:
             made.append(
                 f"corpus   {many(summary.documents_out, 'document')}, {size(summary.bytes_out or 0)} of text, "
                 f"from {many(summary.documents_in or 0, 'file')} of {size(summary.bytes_in or 0)}"
             )
-        left_out = [row for row in summary.funnel if row.action != "changed"]
+        over = [row for row in summary.funnel if row.rule == "over_budget"]
+        if over:
+            files, total = sum(row.count for row in over), sum(row.bytes for row in over)
+            made.append(
+                f"not read {many(files, 'file')} ({size(total)}), so not searched either: more --minutes take more"
+            )
+        left_out = [row for row in summary.funnel if row.action != "changed" and row not in over]
         if left_out:
             top = sorted(left_out, key=lambda row: -row.count)[:4]
             rules = ", ".join(f"{row.rule} {row.count:,} ({row.example_source})" for row in top)
             more = f", and {many(len(left_out) - 4, 'rule')} more" if len(left_out) > 4 else ""
-            made.append(f"left out {rules}{more}; every one is in the report")
+            made.append(f"left out {rules}{more}; each rule is in the report")
         if summary.coverage is not None:
             covered = f"dense covers {summary.coverage.dense:,} of {summary.coverage.chunks:,} chunks"
-            rest = (
-                "; `groundup serve` goes on with the rest" if summary.coverage.dense < summary.coverage.chunks else ""
-            )
+            rest = "; `groundup serve` goes on with the rest" if self._embeds else ""
             made.append(f"index    {summary.coverage.chunks:,} chunks; {covered}{rest}")
         if summary.stale is not None and summary.stale.files_changed:
             made.append(
@@ -97,6 +102,21 @@ class Outcome:
         made.append(f"report   {self.report}")
         made += [f"{'next' if number == 0 else '':8} {command}" for number, command in enumerate(summary.next)]
         return "\n".join([*parts, *made])
+
+    @property
+    def _embeds(self) -> bool:
+        """Whether chunks are left that the release's encoder has still to embed."""
+        coverage = self.summary.coverage
+        return ":" in (self.system or "") and coverage is not None and coverage.dense < coverage.chunks
+
+    def _searches(self) -> str:
+        """What a search gets today: the tables measure a collection that is embedded whole."""
+        coverage = self.summary.coverage
+        if not self._embeds or coverage is None:
+            return f"{self.system} searches"
+        if not coverage.dense:
+            return f"bm25 searches until chunks have vectors, then {self.system}"
+        return f"{self.system} searches, its dense share growing with the chunks that have vectors"
 
 
 @dataclass(frozen=True)
@@ -165,7 +185,10 @@ def summarise(
             for step, name in VERDICTS
             if step in artifacts
         ],
-        warnings=[note for artifact in artifacts.values() for note in artifact.manifest.get("notes", ())],
+        warnings=[
+            *(note for artifact in artifacts.values() for note in artifact.manifest.get("notes", ())),
+            *_thin_vectors(artifacts, coverage),
+        ],
         documents_in=facts.get("files_in"),
         bytes_in=facts.get("bytes_in"),
         documents_out=facts.get("documents_out"),
@@ -186,6 +209,18 @@ def summarise(
         next=list(next_commands),
         failure=_failure(failure, failed_step),
     )
+
+
+def _thin_vectors(artifacts: Mapping[str, Artifact], coverage: Coverage | None) -> list[str]:
+    """That the search measured is not yet the search served, where most chunks still lack a vector."""
+    system = artifacts["verdict-search"].read_json("policy.json")["system"] if "verdict-search" in artifacts else ""
+    if coverage is None or ":" not in system or coverage.dense >= coverage.chunks:
+        return []
+    share = coverage.dense / coverage.chunks
+    return [
+        f"{system} was measured on a collection that is embedded whole; of the index {share:.0%} of the chunks have a "
+        "vector so far, and the rest is found by BM25."
+    ]
 
 
 def _ahead(step: StepPlan) -> str:

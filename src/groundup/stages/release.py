@@ -33,8 +33,12 @@ def step(
     run_name: str,
     sources: tuple[str, ...],
     rule: str,
+    brought_bytes: int,
 ) -> Step:
-    """base, encoder: names of the brought models. run_name: of the run whose index the release points to."""
+    """base, encoder: names of the brought models. run_name: of the run whose index the release points to.
+
+    brought_bytes: of the brought models' files, which are copied; those made here are linked.
+    """
     inputs = {
         "corpus": "corpus",
         "split": "split",
@@ -60,7 +64,7 @@ def step(
         },
         inputs=inputs,
         code=("groundup.registry", "groundup.stages.release"),
-        disk_bytes=1 << 29,
+        disk_bytes=brought_bytes + (16 << 20),
         intact=lambda artifact: release.fault(store, artifact.read_json("release.json")["release"]),
     )
 

@@ -160,12 +160,20 @@ class _Run:
         return encoder
 
     def _promote(self) -> None:
-        """A release just made serves unless it is worse; one made earlier was judged then, or rolled back since."""
+        """A release just made serves unless it is worse; one made earlier was judged then, or rolled back since.
+
+        Where another run's release serves, this one's takes its place: its sources are what was asked for last.
+        """
         store = self.site.store
-        if self.records["release"].state != "done" and champion.current(store) is not None:
+        if self.records["release"].state != "done" and self._serving() is not None:
             return
         made = self.artifacts["release"].read_json("release.json")["release"]
         self.promotion = champion.promote(store, release.open_release(store, made))
+
+    def _serving(self) -> release.Release | None:
+        """The champion, if it is one of this run's."""
+        serving = champion.current(self.site.store)
+        return serving if serving is not None and serving.policies["index"] == self.site.name else None
 
     def _outcome(self, started: str, seconds: float, failure: BaseException | None, stopped: str) -> Outcome:
         site = self.site
@@ -173,7 +181,7 @@ class _Run:
         known: Mapping[str, Artifact] = {**site.lineage.artifacts(), **self.artifacts}
         failed = next((r.name for r in self.records.values() if r.state in ("failed", "interrupted")), "")
         change = self.models.change if self.models is not None else None
-        serving = champion.current(site.store)
+        serving = self._serving()
         summary = summarise(
             command=["groundup", *sys.argv[1:]],
             started=started,
@@ -188,7 +196,7 @@ class _Run:
             stale=None if change is None else Staleness(change.share, change.files),
             failure=failure if failure is not None else (KeyboardInterrupt(stopped) if stopped else None),
             failed_step=failed,
-            next_commands=self._next(failure is None and not stopped and serving is not None),
+            next_commands=self._next(stopped, serving),
             funnel=site.funnel,
         )
         try:
@@ -196,13 +204,18 @@ class _Run:
             write_report(summary, site.report)
         except OSError as error:  # a full disk, most likely the one that ended the run
             failure = failure or disk_full(error, site.store.root) or error
-        best = None if serving is None else serving.policies["champion"]
+        policies = {} if serving is None else serving.policies
         why = "" if self.promotion is None else self.promotion.why
-        return Outcome(summary, site.report, failure, stopped, best, why)
+        system = policies.get("search", {}).get("system")
+        return Outcome(summary, site.report, failure, stopped, policies.get("champion"), why, system)
 
-    def _next(self, served: bool) -> list[str]:
-        if not served:
+    def _next(self, stopped: str, serving: release.Release | None) -> list[str]:
+        """Commands that make sense now; after a failure its own text says what to do."""
+        if stopped:
             return [shlex.join(["groundup", *sys.argv[1:]])]
+        if serving is None or any(record.state == "failed" for record in self.records.values()):
+            return []
         root = str(self.site.store.root)
         where = "" if root == "groundup-store" else f" --store {shlex.quote(root)}"
-        return [f"groundup serve{where}", f'groundup ask "…"{where}', f'groundup generate "…"{where}']
+        generate = [f'groundup generate "…"{where}'] if serving.policies["champion"] else []
+        return [f"groundup serve{where}", f'groundup ask "…"{where}', *generate]

@@ -31,8 +31,14 @@ def step(
     encoder: str | None,
     brought: str | None,
     trained: bool,
+    corpus_bytes: int,
 ) -> Step:
-    """judgements: folder → digest of its files. encoder, brought: name and digest of the brought encoder."""
+    """judgements: folder → digest of its files. encoder, brought: name and digest of the brought encoder.
+
+    corpus_bytes: of all sources, which no collection made from them exceeds.
+    """
+    searched = min(corpus_bytes, searched_bytes + 1_000 * distractors)
+    judged = sum((Path(folder) / "corpus.jsonl").stat().st_size for folder in judgements)
     inputs = {"corpus": "corpus", "split": "split"}
     if trained:
         inputs["encoder"] = "encoder"
@@ -51,7 +57,7 @@ def step(
         },
         inputs=inputs,
         code=("groundup.evaluation", "groundup.retrieval", "groundup.nn", "groundup.interop", "groundup.stages.search"),
-        disk_bytes=1 << 29,
+        disk_bytes=8 * (searched + judged) + (8 << 20),  # texts, postings and vectors of two encoders,
     )
 
 

@@ -46,6 +46,8 @@ def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -
         serve(app, host, port, ready=ready)
     finally:
         stop.set()
+        if worker.is_alive():
+            worker.join()  # at most a batch: a thread that is in torch while Python ends aborts the process
         if notes is not None:
             notes.close()
 

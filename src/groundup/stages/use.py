@@ -45,12 +45,12 @@ class SearchResults:
 
 
 def search_index(root: Path, query: str, *, k: int, system: str, explain: bool) -> SearchResults:
-    """Raises ReleaseError without a release, RequestError for an empty query or an unknown system."""
-    from groundup.stages.loaded import load
+    """Raises ReleaseError without a release or an index, RequestError for an empty query or an unknown system."""
+    from groundup.stages.loaded import load_index
 
     if not query.strip():
         raise RequestError("the query is empty", mend="Name some words to look for.")
-    index = load(root, generators=False).index
+    index = load_index(root)
     if system not in index.systems:
         raise RequestError(f"there is no search system {system!r}", mend=f"Choose one of {', '.join(index.systems)}.")
     name = index.best_system if system == "best" else system
