@@ -86,7 +86,7 @@ def test_a_choice_nothing_reads_is_refused(tmp_path: Path) -> None:
 def test_wrong_element_is_named_with_the_line_of_its_list(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"recipe\.yaml:2: sources\.0 is 3"):
         load_recipe(written(tmp_path, "minutes: 5\nsources: [3]\n"), {})
-    with pytest.raises(RecipeError, match=r"^minutes: minutes is -1"):  # the flag is wrong, not the file's line
+    with pytest.raises(RecipeError, match=r"^minutes: it is -1"):  # the flag is wrong, not the file's line
         load_recipe(written(tmp_path, "minutes: 5\n"), {"minutes": -1})
 
 

@@ -193,7 +193,7 @@ def _explain(error: ValidationError, path: Path | None, lines: dict[tuple[str, .
     if first["type"] in ("dataclass_type", "model_type", "model_attributes_type"):
         return _no_section(trail, first["input"], path, lines)
     said = _IN_YAML.get(first["type"], f"{first['msg'][0].lower()}{first['msg'][1:]}")
-    wrong = f"{'' if place == name else f'{name} '}is {first['input']!r}: {said}"
+    wrong = f"{'it' if place == name else name} is {first['input']!r}: {said}"
     return RecipeError(wrong, place=place, mend=f"Change `{name}`, or leave it out for the default.")
 
 

@@ -21,7 +21,7 @@ def index(tmp_path: Path) -> Index:
 @pytest.mark.parametrize("with_encoder", [False, True])
 def test_quotes_are_word_for_word_and_cite_their_place(index: Index, with_encoder: bool) -> None:
     encoder = WordEncoder() if with_encoder else None
-    found = answer(index, "When should I prune roses?", AnswerPolicy(threshold=0.2), encoder=encoder)
+    found = answer(index, "When should I prune roses?", AnswerPolicy(threshold=0.05), encoder=encoder)
     assert not found.refused
     assert found.quotes[0].text.startswith("Prune roses in early spring.")
     assert "Prune roses in early spring. [1]" in found.text
