@@ -63,3 +63,11 @@ def test_plans_come_back_from_json_as_they_were() -> None:
         (EncoderPlan, choose_encoder(60, 130, 4096).plan),
     ):
         assert TypeAdapter(kind).validate_python(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_bounded_plan_keeps_its_pace_and_its_least_step() -> None:
+    plan = TrainingPlan(tokens=1_000_000, batch_tokens=2048, save_every_tokens=100_000, evaluate_every_tokens=100_000)
+    assert plan.bounded(2_000_000) is plan
+    short = plan.bounded(200_000)
+    assert (short.tokens, short.save_every_tokens, short.evaluate_every_tokens) == (200_000, 20_000, 20_000)
+    assert plan.bounded(5).tokens == 2048

@@ -53,7 +53,7 @@ def assemble(
         scores.ngram_step(),
     ]
     if plan.decoder is not None:
-        steps += [decoder.step(plan.decoder.config, plan.decoder.training), scores.decoder_step()]
+        steps += [decoder.step(plan.decoder.config, plan.decoder.training, plan.decoder.passes), scores.decoder_step()]
     if brought.base_digest is not None:
         steps.append(scores.base_step(brought.base_digest))
     steps += [

@@ -149,7 +149,7 @@ def _decoder(
 ) -> tuple[ModelPlan | None, int, float]:
     """The decoder's shape and tokens for its share of the time; the vocabulary, which both trained models share; and
     how fast training is on this machine, as a factor on what its matrix products promise."""
-    from groundup.training.defaults import choose_decoder, speed
+    from groundup.training.defaults import MAX_EPOCHS, choose_decoder, speed
     from groundup.training.rate import measure_rate
 
     asked, gflops = recipe.decoder, machine.formats[machine.best_format]
@@ -182,7 +182,8 @@ def _decoder(
     shape = f"{config.parameters() / 1e6:.1f} M parameters"
     choose("decoder", f"{shape}, {config.layers} × {config.width}", chosen.reasons["shape"])
     choose("decoder's tokens", f"{plan.tokens:,}", chosen.reasons["tokens"])
-    return ModelPlan(config.to_dict(), plan.to_dict()), config.vocab_size, factor
+    passes = MAX_EPOCHS if asked.tokens is None else None
+    return ModelPlan(config.to_dict(), plan.to_dict(), passes), config.vocab_size, factor
 
 
 def _measured_bytes(recipe: Recipe, machine: Machine, seconds: float, base: Path | None, choose: Choose) -> int:

@@ -11,12 +11,15 @@ from groundup.pipeline.steps import Context, Step
 from groundup.stages.training import disk_bytes, set_up
 
 
-def step(config: dict[str, Any], training: dict[str, Any]) -> Step:
-    """config: nn.TransformerConfig as data, its vocabulary is the tokenizer's. training: TrainingPlan as data."""
+def step(config: dict[str, Any], training: dict[str, Any], passes: int | None) -> Step:
+    """config: nn.TransformerConfig as data, its vocabulary is the tokenizer's. training: TrainingPlan as data.
+
+    passes: over the training text at most, None for as many as the plan's tokens take.
+    """
     return Step(
         "decoder",
         run,
-        identity={"config": config, "training": training},
+        identity={"config": config, "training": training, "passes": passes},
         inputs={"tokens": "tokens", "tokenizer": "tokenizer"},
         code=(
             "groundup.training",
@@ -38,17 +41,18 @@ def run(context: Context) -> None:
 
     tokenizer, config = set_up(context)
     plan = TypeAdapter(TrainingPlan).validate_python(context.config["training"])
-    tokens = context.inputs["tokens"].path
-    result = train_decoder(
-        Shards.open(tokens / "train"), config, plan, context.scratch, Shards.open(tokens / "held_out"), context.progress
-    )
+    train = Shards.open(context.inputs["tokens"].path / "train")
+    held_out = Shards.open(context.inputs["tokens"].path / "held_out")
+    if context.config["passes"] is not None:
+        plan = plan.bounded(context.config["passes"] * len(train.tokens))
+    result = train_decoder(train, config, plan, context.scratch, held_out, context.progress)
     save_decoder(context.work / "model", result.model, tokenizer, config)
     write_json(context.work / "curve.json", result.curve)
     context.leave_out("curve.json")  # holds seconds
     context.metrics |= {
         "parameters": config.parameters(),
         "tokens": result.tokens,
-        "epochs": result.tokens / max(1, len(Shards.open(tokens / "train").tokens)),
+        "epochs": result.tokens / max(1, len(train.tokens)),
         "training_seconds": result.seconds,
         "tokens_per_second": result.tokens_per_second,
         "spikes": result.spikes,

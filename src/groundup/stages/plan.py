@@ -18,6 +18,7 @@ PLAN_FILE = "plan.json"
 class ModelPlan:
     config: dict[str, Any]  # nn.TransformerConfig
     training: dict[str, Any]  # training.TrainingPlan or EncoderPlan
+    passes: int | None = None  # over the training text at most, which may turn out smaller than its files promised
 
 
 @dataclass(frozen=True)

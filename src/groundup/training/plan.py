@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from groundup.training.optimizers import Rates
@@ -41,6 +41,19 @@ class TrainingPlan:
                 raise ValueError(f"{name} is {getattr(self, name)}; set a whole number of 1 or more")
         if self.batch_tokens < self.length:
             raise ValueError(f"batch_tokens ({self.batch_tokens}) is below length ({self.length}); raise it")
+
+    def bounded(self, tokens: int) -> TrainingPlan:
+        """The same for at most so many tokens; what is paced by them keeps its pace."""
+        if tokens >= self.tokens:
+            return self
+        kept = max(tokens, self.batch_tokens)
+        pace = kept / self.tokens
+        return replace(
+            self,
+            tokens=kept,
+            save_every_tokens=max(1, int(self.save_every_tokens * pace)),
+            evaluate_every_tokens=max(1, int(self.evaluate_every_tokens * pace)),
+        )
 
     @property
     def batch(self) -> int:
@@ -110,7 +123,7 @@ class EncoderPlan:
     @property
     def pair_rates(self) -> Rates:
         share, rates = self.pair_rate_share, self.rates
-        return dataclasses.replace(
+        return replace(
             rates,
             matrices=rates.matrices * share,
             embeddings=rates.embeddings * share,
