@@ -349,6 +349,35 @@ def releases(
 
 
 @app.command()
+def score(
+    model: Annotated[
+        str, typer.Argument(help="champion, a release's id, `smollm2`, a model's folder or a GGUF file.")
+    ] = "champion",
+    file: Annotated[
+        Path | None, typer.Argument(help='Lines {"id": …, "text": …}; without a file, stdin is read.')
+    ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="JSON lines, the only form there is.")] = True,
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Say how surprised a model is by texts: for each line of JSON the tokens scored, their nats and their bytes.
+
+    Example: `groundup score smollm2 texts.jsonl`
+    """
+    from dataclasses import asdict
+
+    from groundup.errors import RequestError
+    from groundup.stages.score import score_lines
+
+    try:
+        lines = sys.stdin if file is None else file.open(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{file} can't be read ({error.strerror})", mend="Name a file of JSON lines.") from None
+    with lines:
+        for scored in score_lines(model, store, lines):
+            _json(asdict(scored))
+
+
+@app.command()
 def clean(
     delete: Annotated[
         bool, typer.Option(help="Delete; without it the command only says what it would delete.")

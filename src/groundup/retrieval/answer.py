@@ -38,7 +38,7 @@ class AnswerPolicy:
     threshold: float = 0.42
     passages: int = 5
     sentences: int = 4
-    least: float = 0.5
+    least: float = 0.6
     dense_weight: float = 0.5
     dense_confidence: float = 0.7
 

@@ -1,0 +1,58 @@
+"""What `groundup score` says, against transformers' own loss on the same text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.errors import ModelError, RequestError
+from groundup.stages.models import find_decoder
+from groundup.stages.score import score_lines
+from tests.stages.conftest import Finished
+
+pytestmark = pytest.mark.slow
+TEXTS = ["def read(path):\n    return open(path).read()\n", "", "x", "Wo liegt Köln? 漢字 🙂"]
+
+
+def lines() -> list[str]:
+    return [json.dumps({"id": f"t{number}", "text": text}) for number, text in enumerate(TEXTS)]
+
+
+def test_nats_equal_transformers_loss(finished: Finished) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = find_decoder("champion", finished.store)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    from groundup.interop.base import load_base
+
+    separator = load_base(folder).tokenizer.separator_id
+    scored = list(score_lines("champion", finished.store, lines()))
+    assert [one.id for one in scored] == ["t0", "t1", "t2", "t3"]
+    for text, one in zip(TEXTS, scored, strict=True):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert one.tokens == len(ids)
+        assert one.bytes == len(text.encode())
+        if not ids:
+            assert one.nats == 0
+            continue
+        whole = torch.tensor([[separator, *ids]])
+        with torch.no_grad():
+            loss = float(model(whole, labels=whole).loss)
+        assert one.nats == pytest.approx(loss * len(ids), rel=1e-4)
+
+
+def test_a_line_that_is_no_text_is_named(finished: Finished) -> None:
+    for wrong in ("{", "[1]", '{"id": 1}', '{"text": 5}'):
+        with pytest.raises(RequestError, match="line 2 is no JSON object with a text"):
+            list(score_lines("champion", finished.store, [lines()[0], wrong]))
+
+
+def test_models_are_found_by_every_name(finished: Finished, tmp_path: Path) -> None:
+    folder = find_decoder("champion", finished.store)
+    assert find_decoder(finished.outcome.summary.release, finished.store) == folder
+    assert find_decoder(str(folder), tmp_path) == folder
+    with pytest.raises(ModelError, match="Name champion, a release of"):
+        find_decoder("nothing-of-that-name", finished.store)
