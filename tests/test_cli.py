@@ -26,6 +26,7 @@ FLAGS = {
     "monitor": "store as_json",
     "machine": "refresh as_json",
     "releases": "rollback store as_json",
+    "inspect": "model text out store as_json",
     "score": "model file jsonl store",
     "clean": "delete store as_json",
 }

@@ -378,6 +378,27 @@ def score(
 
 
 @app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="champion, a release's id, `smollm2`, a model's folder or a GGUF file.")],
+    text: Annotated[str, typer.Argument(help="A few sentences, at most some 256 tokens.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("inspect.html"),
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Show what a model does with a text, in one page: attention, logit lens, probabilities, norms, gradients.
+
+    Example: `groundup inspect smollm2 "The capital of France is Paris."`
+    """
+    from groundup.stages.inspect import inspect_text
+
+    found = inspect_text(model, text, store, out)
+    if as_json:
+        _json(found.to_json())
+    else:
+        _say(f"{len(found.tokens)} tokens through {found.name}: open {out}")
+
+
+@app.command()
 def clean(
     delete: Annotated[
         bool, typer.Option(help="Delete; without it the command only says what it would delete.")

@@ -1,0 +1,1 @@
+"""Looking into a model: one text through it, and a page that shows what happened at each layer."""
