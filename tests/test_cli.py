@@ -26,6 +26,8 @@ FLAGS = {
     "monitor": "store as_json",
     "machine": "refresh as_json",
     "releases": "rollback store as_json",
+    "export": "model out to number_format drop_normalizer store as_json",
+    "import": "model store as_json",
     "inspect": "model text out store as_json",
     "score": "model file jsonl store",
     "clean": "delete store as_json",

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -81,6 +81,7 @@ Judgements = Annotated[
     list[Path] | None, typer.Option(help="BEIR folder with judged queries to measure search on; may be repeated.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random. [default: 0]")]
+Target = Literal["hf", "gguf"]
 DEFAULT_STORE = Path("groundup-store")
 INTERRUPTED = 130  # the shell's code for a command that Ctrl-C ended
 
@@ -375,6 +376,53 @@ def score(
     with lines:
         for scored in score_lines(model, store, lines):
             _json(asdict(scored))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="champion, a release's id, `smollm2`, a model's folder or a GGUF file.")],
+    out: Annotated[Path, typer.Argument(help="Folder or file to make.")],
+    to: Annotated[Target, typer.Option("--to", help="hf: a folder of transformers; gguf: a file of llama.cpp.")] = "hf",
+    number_format: Annotated[
+        str | None,
+        typer.Option("--format", help="What weights rest in: f32, f16, bf16, and q8_0 in gguf. [default: f32, f16]"),
+    ] = None,
+    drop_normalizer: Annotated[
+        bool, typer.Option("--drop-normalizer", help="Leave out a tokenizer's normalizer, which GGUF can't hold.")
+    ] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Write a model for other programs, with its tokenizer and chat template.
+
+    Example: `groundup export champion champion.gguf --to gguf`
+    """
+    from groundup.stages.export import export_model
+
+    made = export_model(model, store, out, to, number_format, drop_normalizer=drop_normalizer)
+    if as_json:
+        _json(made.to_json())
+    else:
+        _say(f"{made.path}: {made.bytes / 1e6:,.1f} MB, weights in {made.format}")
+
+
+@app.command(name="import")
+def import_(
+    model: Annotated[str, typer.Argument(metavar="FOLDER", help="A transformers folder or a GGUF file.")],
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Read a model somebody else made and say what it is; what can't be computed exactly is refused by name.
+
+    Example: `groundup import ~/models/SmolLM2-135M`
+    """
+    from groundup.stages.export import import_model
+
+    found = import_model(model, store)
+    if as_json:
+        _json(found.to_json())
+    else:
+        _say(found.text())
 
 
 @app.command()

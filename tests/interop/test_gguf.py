@@ -182,6 +182,15 @@ def test_damaged_headers_never_give_anything_but_a_model_or_a_named_error(
         ({}, "mamba", "its architecture 'mamba' isn't known here"),
         ({"rope.dimension_count": 4}, "llama", "8 dimensions, of which 4 are rotated"),
         ({"expert_count": 8}, "llama", "mixture of experts"),
+        ({"rope.scaling.factor": 0.5}, "llama", r"scaled \(llama\.rope\.scaling\.type is 'linear', factor 0\.5\)"),
+        ({"rope.scaling.yarn_beta_fast": 8.0}, "llama", r"llama\.rope\.scaling\.yarn_beta_fast isn't known here"),
+        ({"rope.something_new": 2}, "llama", r"llama\.rope\.something_new isn't known here"),
+        ({"attention.sliding_window": 32}, "llama", r"sees 32 of 64 positions \(sliding_window\)"),
+        ({"attention.causal": 0}, "llama", r"llama\.attention\.causal is '0', which isn't carried here"),
+        ({"logit_scale": 8.0}, "llama", r"llama\.logit_scale is '8\.0'"),
+        ({"attn_logit_softcapping": 50.0}, "llama", r"llama\.attn_logit_softcapping is '50\.0'"),
+        ({"something_new": 1}, "llama", r"llama\.something_new is '1', which isn't carried here"),
+        ({"vocab_size": 300}, "llama", r"vocab_size is 300, but token_embd\.weight has 320 rows"),
         ({"tokenizer.model": "llama"}, "llama", "tokenizer is of kind 'llama', not byte-level BPE"),
         ({"tokenizer.pre": "tekken"}, "llama", "pre-tokenizer 'tekken' isn't known here"),
         ({"block_count": 4}, "llama", r"lacks blocks\.3"),
@@ -204,6 +213,15 @@ def test_scaled_rope_tensors_weights_and_strangers_are_refused(tmp_path: Path) -
         load_base(write(tmp_path / "b.gguf", "llama", {**tensors, "rope_freqs.weight": ones * 8}))
     with pytest.raises(ModelError, match=r"not known|aren't known here \(blk.0.attn_sinks.weight\)"):
         load_base(write(tmp_path / "c.gguf", "llama", {**tensors, "blk.0.attn_sinks.weight": ones}))
+
+
+def test_switches_at_which_nothing_changes_are_read(tmp_path: Path) -> None:
+    same = {
+        "expert_count": 0, "rope.scaling.factor": 1.0, "rope.scale_linear": 1.0, "attention.sliding_window": 64,
+        "logit_scale": 1.0, "vocab_size": 320, "rope.dimension_count": 8,
+    }  # fmt: skip
+    path = write(tmp_path / "m.gguf", "llama", converted(theirs("Llama", {}), permute=True), **same)
+    assert base_config(path).norm_eps == 1e-5  # not the fp32 number next to it
 
 
 def test_other_versions_and_formats_are_refused(whole: Path, tmp_path: Path) -> None:

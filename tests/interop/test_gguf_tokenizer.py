@@ -6,7 +6,8 @@ import pytest
 import regex
 
 from groundup.errors import ModelError
-from groundup.interop.gguf_tokenizer import DEFAULT_PATTERNS, default_pre_tokenizer, read_tokenizer
+from groundup.interop.gguf_pre import DEFAULT_PATTERNS, KNOWN
+from groundup.interop.gguf_tokenizer import read_tokenizer
 from groundup.tokens.bytelevel import BYTE_TO_CHARACTER
 
 TEXT = "Don't count 12345678 (or €9,99) – naïve ☃ x²\n\n  def f(): return a+b  # ١٢٣\t中文!?"
@@ -24,7 +25,7 @@ def test_the_default_splits_are_four_in_a_row() -> None:
                 at = match.end()
             again.append(piece[at:])
         pieces = [piece for piece in again if piece]
-    ours = [piece for piece, _ in default_pre_tokenizer().pre_tokenize_str(TEXT)]
+    ours = [piece for piece, _ in KNOWN["default"].build().pre_tokenize_str(TEXT)]
     assert ours == ["".join(BYTE_TO_CHARACTER[byte] for byte in piece.encode()) for piece in pieces]
     assert "123" in ours
 
@@ -61,9 +62,51 @@ def test_separator_and_ends_fall_back_on_bos_and_eot() -> None:
         ({"merges": []}, r"tokenizer\.ggml\.merges is missing"),
         ({"merges": ["x yz"]}, "its vocabulary and merges don't agree"),
         ({"token_type": [1]}, "260 tokens but 1 types of them"),
+        ({"token_type": 3}, "token_type is no list"),
+        ({"token_type": [3, 6] + [1] * 258}, r"token 1 \('<eot>'\) is of type 6, which byte-level BPE doesn't have"),
+        ({"tokens": ["<bos>", "<bos>", *BYTE_TO_CHARACTER, "ab", "abc"]}, "it has the token '<bos>' twice"),
+        (
+            {"tokens": ["", *BYTE_TO_CHARACTER, "ab", "", "<eot>"][1:], "token_type": [1] * 257 + [3, 3]},
+            r"its special token 257 \(''\) can't have that number",
+        ),
+        ({"bos_token_id": 260}, "its bos token is 260, but it has 260 tokens"),
         ({"pre": "nobody"}, "its pre-tokenizer 'nobody' isn't known here"),
+        ({"pre": "tekken"}, "its pre-tokenizer 'tekken' isn't known here"),
+        ({"model": "llama"}, "of kind 'llama', not byte-level BPE .* SentencePiece isn't read here; bring"),
+        ({"model": "bert"}, "of kind 'bert', not byte-level BPE .* WordPiece isn't read here; bring"),
+        ({"model": "rwkv"}, "of kind 'rwkv', not byte-level BPE .* Bring"),
+        ({"add_eos_token": True}, r"tokenizer\.ggml\.add_eos_token is 'True', which isn't carried here"),
+        ({"add_sep_token": True}, "add_sep_token is 'True'"),
+        ({"add_space_prefix": True}, "add_space_prefix is 'True'"),
+        ({"remove_extra_whitespaces": True}, "remove_extra_whitespaces is 'True'"),
+        ({"normalizer.lowercase": True}, "normalizer.lowercase is 'True'"),
+        ({"suppress_tokens": [3]}, "suppress_tokens is '.3.'"),
+        ({"something_new": 1}, "something_new is '1', which isn't carried here"),
     ],
 )
 def test_broken_metadata_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         read_tokenizer(metadata(**changes), "m.gguf")
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_what_changes_nothing_is_read(value: bool) -> None:
+    same = {"add_eos_token": False, "add_space_prefix": False, "add_bos_token": value, "fim_pre_token_id": 3}
+    read = read_tokenizer(metadata(**same, suppress_tokens=[]), "")
+    assert read.encode("abc") == read_tokenizer(metadata(), "").encode("abc")
+
+
+def test_the_separator_is_bos_where_texts_begin_with_it() -> None:
+    tokens = metadata()["tokenizer.ggml.tokens"]
+    tokens[1] = "<|endoftext|>"
+    for begins, pre, separator in ((True, "qwen2", 0), (False, "qwen2", 1), (None, "qwen2", 1), (None, "llama3", 0)):
+        flag = {} if begins is None else {"add_bos_token": begins}
+        assert read_tokenizer(metadata(tokens=tokens, pre=pre, **flag), "").separator_id == separator
+
+
+def test_padding_is_no_part_of_the_tokenizer() -> None:
+    whole = metadata()
+    padded = [*whole["tokenizer.ggml.tokens"], "[PAD260]", "[PAD261]"]
+    read = read_tokenizer(metadata(tokens=padded, token_type=[*whole["tokenizer.ggml.token_type"], 5, 5]), "")
+    assert read.vocab_size == 260
+    assert read.digest == read_tokenizer(whole, "").digest

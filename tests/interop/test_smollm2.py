@@ -15,6 +15,7 @@ import torch
 from groundup.errors import ModelError
 from groundup.interop import locate
 from groundup.interop.base import BroughtDecoder, load_base
+from groundup.interop.export import save_decoder
 from groundup.interop.locate import base_digest, find_base
 from groundup.nn.cache import KVCache
 from groundup.tokens.bytelevel import BYTE_TO_CHARACTER
@@ -84,10 +85,27 @@ def test_logits_equal_transformers_in_float64_and_are_as_near_in_fp32(brought: B
         ours32, their32 = brought.model.logits(brought.model(tokens)), other(tokens).logits
         model = load_base("smollm2").model.double()
         ours = model.logits(model(tokens))
-        truth = in_float64(other, 100000.0, 64)(tokens).logits
+        truth = in_float64(other)(tokens).logits
     torch.testing.assert_close(ours, truth, rtol=0, atol=1e-8)
     assert (ours32 - truth).abs().max() <= 1.5 * (their32 - truth).abs().max()
     assert (ours32 - truth).pow(2).mean().sqrt() <= 1.5 * (their32 - truth).pow(2).mean().sqrt()
+
+
+@pytest.mark.slow
+def test_transformers_reads_the_folder_it_is_exported_to(brought: BroughtDecoder, other: Any, tmp_path: Path) -> None:
+    """As Llama, in shards: the same weights to the bit, the same greedy tokens, the same ids of texts."""
+    transformers = pytest.importorskip("transformers")
+    save_decoder(tmp_path / "smol", brought.model, brought.tokenizer, max_shard_bytes=200_000_000)
+    assert len(list((tmp_path / "smol").glob("*.safetensors"))) == 3
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "smol")
+    state = loaded.state_dict()
+    assert all(torch.equal(state[name], weight) for name, weight in other.state_dict().items())
+    tokens = torch.tensor([brought.tokenizer.encode(TEXTS[0] + TEXTS[1])])
+    with torch.no_grad():
+        best = brought.model.logits(brought.model(tokens)).argmax(-1)
+        assert torch.equal(loaded(tokens).logits.argmax(-1), best)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "smol")
+    assert theirs(TEXTS[1], add_special_tokens=False).input_ids == brought.tokenizer.encode(TEXTS[1])
 
 
 def test_cached_logits_equal_uncached_ones(brought: BroughtDecoder) -> None:

@@ -1,4 +1,4 @@
-"""Brought decoders: a name, a Llama-class Hugging Face folder or a GGUF file → model and tokenizer of our own core."""
+"""Brought decoders: a name, a Hugging Face folder or a GGUF file → model and tokenizer of our own core."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from groundup.errors import ModelError
-from groundup.interop.assemble import assemble
-from groundup.interop.folders import (
-    digest_files,
-    license_of,
-    read_json,
-    read_json_if_any,
-    weight_files,
-)
+from groundup.interop.folder_model import read_model
+from groundup.interop.folders import digest_files, license_of, read_json, read_json_if_any
 from groundup.interop.gguf import open_gguf
 from groundup.interop.gguf_model import read_gguf_config, read_gguf_model
 from groundup.interop.gguf_tokenizer import read_tokenizer
 from groundup.interop.huggingface import read_config
 from groundup.interop.locate import base_files, base_name, find_base
-from groundup.interop.weight_maps import LLAMA, translate
-from groundup.interop.weights import read_weights
 from groundup.nn.config import TransformerConfig
 from groundup.nn.transformer import Transformer
 from groundup.tokens.tokenizer import Tokenizer
@@ -50,7 +42,7 @@ def base_config(spec: str | Path) -> TransformerConfig:
 
 
 def load_base(spec: str | Path) -> BroughtDecoder:
-    """Loads "smollm2", a Hugging Face folder (llama, mistral, qwen2, qwen3) or a GGUF file (llama, qwen2, qwen3).
+    """Loads "smollm2", a Hugging Face folder of one of `huggingface.DECODERS`, or a GGUF file (llama, qwen2, qwen3).
 
     Raises ModelError, naming file and mend, for what is broken, unknown or not carried exactly.
     """
@@ -83,11 +75,10 @@ def _from_gguf(path: Path) -> BroughtDecoder:
 
 def _from_folder(folder: Path) -> BroughtDecoder:
     config = read_config(read_json(folder / "config.json"), str(folder / "config.json"))
-    files = weight_files(folder)
     tokenizer = Tokenizer.load(folder)
     return BroughtDecoder(
         name=folder.resolve().name,
-        model=_model(config, files, folder),
+        model=read_model(folder),
         tokenizer=tokenizer,
         chat_template=_chat_template(folder),
         license=license_of(folder),
@@ -95,18 +86,6 @@ def _from_folder(folder: Path) -> BroughtDecoder:
         digest=digest_files(base_files(folder), folder),
         context_length=config.context_length,
     )
-
-
-def _model(config: TransformerConfig, files: list[Path], folder: Path) -> Transformer:
-    weights = read_weights(files)
-    dropped = {name for name in weights if name.endswith("rotary_emb.inv_freq")}  # old exports; recomputed exactly
-    if config.tie_embeddings:
-        dropped.add("lm_head.weight")
-    names, unknown = translate((name for name in weights if name not in dropped), LLAMA)
-    if unknown:
-        mend = "Bring a plain model of this family"
-        raise ModelError(f"it has weights that aren't known here ({unknown[0]})", mend=mend, place=str(folder))
-    return assemble(config, {ours: weights[theirs] for theirs, ours in names.items()}, place=str(folder))
 
 
 def _chat_template(folder: Path) -> str | None:

@@ -1,62 +1,72 @@
-"""Configuration of BERT-class encoders from a Hugging Face config.json."""
+"""Configuration of BERT in Hugging Face's form, both ways. Loads no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from groundup.errors import ModelError
-from groundup.interop.huggingface import refuse_quantised
-from groundup.nn.config import Activation, TransformerConfig
+from groundup.interop.fields import THEIR_ACTIVATIONS, Fields
+from groundup.nn.config import TransformerConfig
 
-ACTIVATIONS: dict[str, Activation] = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-}
+# Fields of the pooler and of Chinese BERT's data, which hidden states don't depend on
+POOLER = (
+    "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type",
+    "directionality",
+)  # fmt: skip
 
 
-def read_bert_config(config: Mapping[str, Any], place: str) -> TransformerConfig:
-    """TransformerConfig of a BERT config.json. Raises ModelError for another architecture or an unknown switch."""
-    family = config.get("model_type")
-    if family != "bert":
-        mend = "Bring a sentence-transformers folder of BERT class (all-MiniLM, bge-*-v1.5, e5-*-v2, gte-*)"
-        raise ModelError(f"its architecture {family!r} isn't known here", mend=mend, place=place)
-    refuse_quantised(config, place)
-    kind = config.get("position_embedding_type") or "absolute"
-    if kind != "absolute" or config.get("is_decoder", False):
-        wrong = "it is a decoder" if kind == "absolute" else f"its positions are {kind}"
-        raise ModelError(wrong, mend="Bring a plain BERT", place=place)
-    activation = config.get("hidden_act", "gelu")
-    if activation not in ACTIVATIONS:
-        raise ModelError(f"its activation {activation!r} isn't known here", mend="Bring another", place=place)
-    try:
-        width, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
-        return TransformerConfig(
-            vocab_size=int(config["vocab_size"]),
-            width=width,
-            layers=int(config["num_hidden_layers"]),
-            heads=heads,
-            kv_heads=heads,
-            head_dim=width // heads,
-            ffn_width=int(config["intermediate_size"]),
-            context_length=int(config["max_position_embeddings"]),
-            causal=False,
-            position="learned",
-            activation=ACTIVATIONS[activation],
-            gated=False,
-            norm="layernorm",
-            norm_eps=float(config.get("layer_norm_eps", 1e-12)),
-            norm_placement="post",
-            attention_bias=True,
-            attention_output_bias=True,
-            ffn_bias=True,
-            token_types=int(config.get("type_vocab_size", 2)),
-            embedding_norm=True,
-        )
-    except KeyError as error:
-        raise ModelError(f"{error.args[0]} is missing", mend="Fetch config.json again", place=place) from error
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"its configuration doesn't fit together ({error})", mend="Check it", place=place) from error
+def read_bert(fields: Fields, head: bool) -> TransformerConfig:
+    """head: with the one that predicts masked tokens. Raises ModelError, naming field and file, for a decoder or a
+    switch that isn't known."""
+    kind = fields.raw("position_embedding_type") or "absolute"
+    if kind != "absolute":
+        fields.refuse(f"its positions are {kind}", "Bring a plain BERT")
+    for name in ("is_decoder", "add_cross_attention", "is_encoder_decoder"):
+        fields.only(name, False)
+    fields.unused(*POOLER)
+    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
+    tied = fields.flag("tie_word_embeddings", True)
+    return TransformerConfig(
+        vocab_size=fields.whole("vocab_size"),
+        width=width,
+        layers=fields.whole("num_hidden_layers"),
+        heads=heads,
+        kv_heads=heads,
+        head_dim=fields.head_dim(width, heads),
+        ffn_width=fields.whole("intermediate_size"),
+        context_length=fields.whole("max_position_embeddings", 512),
+        causal=False,
+        attention_dropout=fields.number("attention_probs_dropout_prob", 0.1),
+        attention_bias=True,
+        attention_output_bias=True,
+        position="learned",
+        activation=fields.activation("hidden_act", "gelu"),
+        gated=False,
+        ffn_bias=True,
+        norm="layernorm",
+        norm_eps=fields.number("layer_norm_eps", 1e-12),
+        norm_placement="post",
+        dropout=fields.number("hidden_dropout_prob", 0.1),
+        embedding_norm=True,
+        token_types=fields.whole("type_vocab_size", 2),
+        tie_embeddings=tied or not head,
+        head_bias=head,
+        head_transform=head,
+    )
+
+
+def write_bert(config: TransformerConfig) -> dict[str, Any]:
+    return {
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.ffn_width,
+        "max_position_embeddings": config.context_length,
+        "type_vocab_size": config.token_types,
+        "position_embedding_type": "absolute",
+        "hidden_act": THEIR_ACTIVATIONS[config.activation],
+        "layer_norm_eps": config.norm_eps,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+        "tie_word_embeddings": config.tie_embeddings,
+    }

@@ -1,7 +1,8 @@
-"""Encoders from disk: sentence-transformers folders of BERT class, the name "minilm", and folders trained here."""
+"""Encoders from disk: sentence-transformers folders of BERT or ModernBERT, "minilm", and folders trained here."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,25 +10,14 @@ from typing import Any
 import tokenizers
 
 from groundup.errors import ModelError
-from groundup.interop.assemble import assemble
-from groundup.interop.bert import read_bert_config
-from groundup.interop.folders import (
-    digest_files,
-    license_of,
-    read_json,
-    read_json_if_any,
-    weight_files,
-)
+from groundup.interop.folder_model import read_model
+from groundup.interop.folders import digest_files, license_of, read_json, read_json_if_any
 from groundup.interop.locate import encoder_files, encoder_name, find_encoder
 from groundup.interop.modules import read_modules
 from groundup.interop.sentence_encoder import SentenceEncoder, TokenizeMany
 from groundup.interop.trained_encoder import read_trained_encoder
 from groundup.interop.trained_shape import MODEL_TYPE
-from groundup.interop.weight_maps import BERT, translate
-from groundup.interop.weights import read_weights
-from groundup.nn.transformer import Transformer
-
-NOT_USED = ("pooler.", "cls.", "embeddings.position_ids")  # weights of BERT's other heads
+from groundup.nn.config import TransformerConfig
 
 
 def load_encoder(spec: str | Path) -> SentenceEncoder:
@@ -38,37 +28,43 @@ def load_encoder(spec: str | Path) -> SentenceEncoder:
     digest = digest_files(encoder_files(folder), folder)
     if config.get("model_type") == MODEL_TYPE:
         return read_trained_encoder(folder, config, name=name, digest=digest)
-    pooling, normalise = read_modules(folder)
-    model = _bert(folder, config)
-    limit = read_json_if_any(folder / "sentence_bert_config.json").get("max_seq_length")
-    max_tokens = min(int(limit or model.config.context_length), model.config.context_length)
-    backend = _wordpiece(folder, model.config.vocab_size)
+    modules = read_modules(folder)
+    model = read_model(folder, bare=True)
+    max_tokens = _limit(folder, modules.max_tokens, model.config)
+    backend = _backend(folder, model.config.vocab_size)
+    if modules.lowercase:
+        _lowercase(backend)
     return SentenceEncoder(
         name,
         model,
         _tokenizes(backend, max_tokens),
         max_tokens=max_tokens,
-        pooling=pooling,
-        normalise=normalise,
-        prompts=_prompts(folder),
-        padding_id=int(config.get("pad_token_id") or 0),
+        pooling=modules.pooling,
+        normalise=modules.normalise,
+        prompts=modules.prompts,
+        padding_id=_padding(config, model.config.vocab_size),
         digest=digest,
         license=license_of(folder),
         source=str(folder),
     )
 
 
-def _bert(folder: Path, config: dict[str, Any]) -> Transformer:
-    weights = {name.removeprefix("bert."): weight for name, weight in read_weights(weight_files(folder)).items()}
-    names, unknown = translate((name for name in weights if not name.startswith(NOT_USED)), BERT)
-    if unknown:
-        mend = "Bring a plain BERT"
-        raise ModelError(f"it has weights that aren't known here ({unknown[0]})", mend=mend, place=str(folder))
-    shape = read_bert_config(config, str(folder / "config.json"))
-    return assemble(shape, {ours: weights[theirs] for theirs, ours in names.items()}, place=str(folder))
+def _limit(folder: Path, said: int | None, config: TransformerConfig) -> int:
+    """Tokens at which texts are cut: what the settings say, else the least of tokenizer's and model's."""
+    if said is None:
+        longest: Any = read_json_if_any(folder / "tokenizer_config.json").get("model_max_length")
+        known = isinstance(longest, (int, float)) and longest >= 1  # a huge number where the tokenizer knows none
+        said = int(min(longest, config.context_length)) if known else config.context_length
+    return min(said, config.context_length) if config.position == "learned" else said
 
 
-def _wordpiece(folder: Path, vocab_size: int) -> tokenizers.Tokenizer:
+def _padding(config: dict[str, Any], vocab_size: int) -> int:
+    """Any token does, for nobody sees it; the model's own where it names one that it has."""
+    named = config.get("pad_token_id")
+    return named if type(named) is int and 0 <= named < vocab_size else 0
+
+
+def _backend(folder: Path, vocab_size: int) -> tokenizers.Tokenizer:
     path = folder / "tokenizer.json"
     if not path.exists():
         mend = "Save it again with a current sentence-transformers, which writes one"
@@ -95,11 +91,11 @@ def _tokenizes(backend: tokenizers.Tokenizer, max_tokens: int) -> TokenizeMany:
     return tokenize
 
 
-def _prompts(folder: Path) -> dict[str, str]:
-    """Prompts by kind. sentence-transformers calls a document's "document" or "passage" or "corpus"."""
-    config = read_json_if_any(folder / "config_sentence_transformers.json")
-    prompts = config.get("prompts") or {}
-    default = prompts.get(config.get("default_prompt_name") or "", "")
-    found = {"query": prompts.get("query", default)}
-    found["document"] = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), default)
-    return {kind: str(prompt) for kind, prompt in found.items() if prompt}
+def _lowercase(backend: tokenizers.Tokenizer) -> None:
+    """Puts lower case before all else, as sentence-transformers does, unless the tokenizer has it already."""
+    own = json.loads(backend.to_str())["normalizer"]
+    if '"lowercase": true' in json.dumps(own) or '"type": "Lowercase"' in json.dumps(own):
+        return
+    first = tokenizers.normalizers.Lowercase()
+    present = backend.normalizer
+    backend.normalizer = first if present is None else tokenizers.normalizers.Sequence([first, present])

@@ -1,4 +1,4 @@
-"""Models trained here, for others to load: decoders as Hugging Face folders, encoders as folders of our own kind."""
+"""Models of our core, for others to load: as Hugging Face folders, and encoders as folders of our own kind."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from groundup.errors import ModelError
 from groundup.interop.atomic import new_folder, write_json
 from groundup.interop.base import BroughtDecoder, load_base
-from groundup.interop.folders import WEIGHTS
-from groundup.interop.huggingface import write_config
+from groundup.interop.folder_model import to_theirs
+from groundup.interop.huggingface import FAMILIES_BY_NAME, write_config
 from groundup.interop.trained_encoder import save_encoder
-from groundup.interop.weight_maps import LLAMA, inverted, translate
+from groundup.interop.weights import SHARD_BYTES, write_weights
 from groundup.nn.config import TransformerConfig
 from groundup.nn.transformer import Transformer
 from groundup.tokens.tokenizer import Tokenizer
 
-__all__ = ["load_decoder", "save_decoder", "save_encoder"]
+__all__ = ["load_decoder", "save_decoder", "save_encoder", "write_model"]
 
 
 def save_decoder(
@@ -31,30 +31,52 @@ def save_decoder(
     dtype: torch.dtype = torch.float32,
     chat_template: str | None = None,
     readme: str | None = None,
+    max_shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Writes a folder that transformers, vLLM and llama.cpp's converter read as Qwen3 (or Llama, Qwen2), whole or not.
+    """Writes a folder that transformers reads, whole or not at all: as Qwen3, Llama, Qwen2, Mistral, Gemma 3 or GPT-2,
+    the first of them that has all switches of the model.
 
     config: the model's own, if given. dtype: what the weights rest in. Raises ModelError, before anything is
     written, for switches that no such model has.
     """
     if config is not None and config != model.config:
         raise ValueError("the configuration given is not the model's; leave it out")
-    written = write_config(model.config)
+    if not model.config.causal:
+        raise ModelError("it is an encoder (causal=False)", mend="Export it with write_model", place="export")
     ends = tokenizer.eos_ids
-    written |= {"torch_dtype": str(dtype).removeprefix("torch."), "bos_token_id": None, "eos_token_id": _one(ends)}
-    generation: dict[str, Any] = {
-        "eos_token_id": _one(ends),
-        "pad_token_id": tokenizer.special.get("<|pad|>", _one(ends[:1])),
-    }
+    padding = tokenizer.special.get("<|pad|>", _one(ends[:1]))
+    said = {"bos_token_id": None, "eos_token_id": _one(ends), "pad_token_id": padding}
+    write_config(model.config)  # refuses before the folder is begun
     with new_folder(folder) as work:
         tokenizer.save(work)
         if chat_template is not None:
             (work / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
         if readme is not None:
             (work / "README.md").write_text(readme, encoding="utf-8")
-        save_file(exported_weights(model, dtype), work / WEIGHTS, metadata={"format": "pt"})
-        write_json(work / "generation_config.json", generation)
-        write_json(work / "config.json", written)
+        write_json(work / "generation_config.json", {"eos_token_id": _one(ends), "pad_token_id": padding})
+        write_model(work, model, dtype=dtype, fields=said, max_shard_bytes=max_shard_bytes)
+
+
+def write_model(
+    folder: Path,
+    model: Transformer,
+    *,
+    dtype: torch.dtype = torch.float32,
+    fields: dict[str, Any] | None = None,
+    max_shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """config.json and weights of a decoder or encoder in a folder that is there, without a tokenizer.
+
+    fields: what else the configuration says, such as token ids. Raises ModelError for switches that no family has.
+    """
+    written = write_config(model.config)
+    ids = dict.fromkeys(
+        ("bos_token_id", "eos_token_id", "pad_token_id")
+    )  # or they are those of the family's first model
+    kept = {"torch_dtype": str(dtype).removeprefix("torch."), **ids, **(fields or {})}
+    weights = to_theirs(model, FAMILIES_BY_NAME[written["model_type"]])
+    write_weights(folder, weights, dtype, max_shard_bytes=max_shard_bytes)
+    write_json(folder / "config.json", {**written, **kept})
 
 
 def load_decoder(folder: Path) -> BroughtDecoder:
@@ -63,19 +85,9 @@ def load_decoder(folder: Path) -> BroughtDecoder:
 
 
 def exported_weights(model: Transformer, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Parameters under Hugging Face's names; a fused projection is cut into its three, a tied head left out."""
-    ours: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        weight = parameter.detach().to("cpu", dtype)
-        if ".qkv." not in name:
-            ours[name] = weight.contiguous()
-            continue
-        queries, keys = model.config.heads * model.config.head_dim, model.config.kv_heads * model.config.head_dim
-        for part, piece in zip("qkv", torch.split(weight, [queries, keys, keys]), strict=True):
-            ours[name.replace(".qkv.", f".{part}.")] = piece.contiguous()
-    names, unknown = translate(ours, inverted(LLAMA))
-    assert not unknown, "write_config refuses every switch that adds weights of another name"
-    return {names[name]: weight for name, weight in ours.items()}
+    """Parameters under Hugging Face's names, on the processor."""
+    family = FAMILIES_BY_NAME[write_config(model.config)["model_type"]]
+    return {name: weight.to("cpu", dtype).contiguous() for name, weight in to_theirs(model, family)}
 
 
 def _one(ids: list[int]) -> int | list[int] | None:

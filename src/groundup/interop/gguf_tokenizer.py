@@ -1,4 +1,7 @@
-"""The tokenizer inside a GGUF file: byte-level BPE from its metadata."""
+"""The tokenizer inside a GGUF file: byte-level BPE from its metadata.
+
+Whatever would change the ids and isn't known is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -6,82 +9,144 @@ from collections.abc import Mapping
 from typing import Any
 
 import tokenizers
-from tokenizers import Regex, pre_tokenizers
 
 from groundup.errors import ModelError
-from groundup.tokens.bytelevel import pre_tokenizer
+from groundup.interop.gguf_pre import KNOWN, PreTokenizer
 from groundup.tokens.tokenizer import Tokenizer
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # tokenizer.ggml.token_type
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5  # tokenizer.ggml.token_type
 BETWEEN_DOCUMENTS = "<|endoftext|>"  # of GPT-2, Qwen and SmolLM in pre-training; Llama begins each with its bos
 ENDS = ("<|im_end|>", "<|eot_id|>", "<|endoftext|>")
-WHOLE_WORDS_FIRST = ("llama-bpe", "llama3", "llama-v3")  # a word that is a token is taken before any merge
-# What llama.cpp falls back on for files that name no pre-tokenizer, four splits in a row (src/llama-vocab.cpp).
-DEFAULT_PATTERNS = (
-    r"[\p{P}\$\+<=>\^~\|]+",
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
-    r"\p{N}+",
-    r"[0-9][0-9][0-9]",
-)
+# Ours: GGUF has one eos where a tokenizer has several ends, and no field for what stands between documents.
+OUR_SEPARATOR, OUR_ENDS = "groundup.separator_token_id", "groundup.end_token_ids"  # -1: no separator
+FETCH_AGAIN = "Fetch the file again"
+AS_FOLDER = "Bring the model as a Hugging Face folder with a tokenizer.json"
+
+_SAYS_NOTHING = (
+    "tokens", "token_type", "merges", "scores", "model", "pre", "add_bos_token", "token_type_count",
+)  # fmt: skip
+# What would change ids or generated text here, with the values at which it doesn't.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "add_eos_token": (False,), "add_sep_token": (False,), "add_space_prefix": (False,),
+    "remove_extra_whitespaces": (False,), "precompiled_charsmap": ([],), "suppress_tokens": ([],),
+    "normalizer.lowercase": (False,), "normalizer.strip_accents": (False,),
+}  # fmt: skip
 
 
 def read_tokenizer(metadata: Mapping[str, Any], place: str) -> Tokenizer:
-    """The Tokenizer a GGUF file describes. Raises ModelError for another kind, or a pre-tokenizer that isn't known."""
+    """The Tokenizer a GGUF file describes. Raises ModelError for another kind, or for what isn't known about it."""
     kind = metadata.get("tokenizer.ggml.model")
     if kind != "gpt2":
-        mend = "Bring a model whose tokenizer is byte-level BPE (Llama 3, Qwen, SmolLM)"
-        raise ModelError(f"its tokenizer is of kind {kind!r}, not byte-level BPE ('gpt2')", mend=mend, place=place)
-    tokens = _list(metadata, "tokenizer.ggml.tokens", str, place)
-    merges = _list(metadata, "tokenizer.ggml.merges", str, place)
-    types = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
-    if len(types) != len(tokens):
-        raise ModelError(
-            f"it has {len(tokens)} tokens but {len(types)} types of them", mend="Fetch it again", place=place
+        other = {"llama": "SentencePiece isn't read here; b", "bert": "WordPiece isn't read here; b"}.get(
+            str(kind), "B"
         )
+        mend = f"{other}ring a model whose tokenizer is byte-level BPE (Llama 3, Qwen, SmolLM)"
+        raise ModelError(f"its tokenizer is of kind {kind!r}, not byte-level BPE ('gpt2')", mend=mend, place=place)
+    _refuse_strangers(metadata, place)
+    tokens = _texts(metadata, "tokenizer.ggml.tokens", place)
+    types = _types(metadata, tokens, place)
     name = str(metadata.get("tokenizer.ggml.pre", "default"))
-    backend = _backend(tokens, merges, name, place)
+    known = KNOWN.get(name)
+    if known is None:
+        raise ModelError(f"its pre-tokenizer {name!r} isn't known here", mend=AS_FOLDER, place=place)
     added = [i for i, kind in enumerate(types) if kind in (UNKNOWN, CONTROL, USER_DEFINED)]
+    merges = _texts(metadata, "tokenizer.ggml.merges", place)
+    backend = _backend(_vocabulary(tokens, types), merges, known, place)
     backend.add_tokens(
         [tokenizers.AddedToken(tokens[i], special=types[i] != USER_DEFINED, normalized=False) for i in added]
     )
+    displaced = next((i for i in added if backend.token_to_id(tokens[i]) != i), None)
+    if displaced is not None:  # the library passes over an empty one, and all behind it would move
+        wrong = f"its special token {displaced} ({tokens[displaced]!r}) can't have that number"
+        raise ModelError(wrong, mend=AS_FOLDER, place=place)
     specials = {tokens[i]: i for i in added if types[i] != USER_DEFINED}
-    ends = [metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
-    ends += [specials.get(token) for token in ENDS]
-    begin = metadata.get("tokenizer.ggml.bos_token_id")
-    separator = specials.get(BETWEEN_DOCUMENTS, begin if begin is not None else ends[0])
-    known = [number for number in dict.fromkeys(ends) if isinstance(number, int) and 0 <= number < len(tokens)]
-    return Tokenizer(backend, separator_id=separator, eos_ids=known)
+    separator, ends = _ends(metadata, specials, known, place)
+    return Tokenizer(backend, separator_id=separator, eos_ids=ends)
 
 
-def _backend(tokens: list[str], merges: list[str], name: str, place: str) -> tokenizers.Tokenizer:
-    splits = default_pre_tokenizer() if name == "default" else pre_tokenizer(name)
-    if splits is None:
-        raise ModelError(
-            f"its pre-tokenizer {name!r} isn't known here",  # a near guess would give other ids in silence
-            mend="Bring the model as a Hugging Face folder with a tokenizer.json",
-            place=place,
-        )
+def special_ids(metadata: Mapping[str, Any]) -> dict[str, int]:
+    """{"bos": 1, "eos": 2, "unknown": 0, "padding": 2, …}: the tokens that metadata name by what they are for."""
+    begins, ends = "tokenizer.ggml.", "_token_id"
+    return {
+        key.removeprefix(begins).removesuffix(ends): value
+        for key, value in metadata.items()
+        if key.startswith(begins) and key.endswith(ends) and type(value) is int
+    }
+
+
+def _vocabulary(tokens: list[str], types: list[int]) -> dict[str, int]:
+    """What merging can give: all but numbers without a token and, as in files of our own, special tokens at the end."""
+    end = len(tokens)
+    while end and types[end - 1] == UNUSED:
+        end -= 1
+    if UNUSED not in types[:end]:
+        while end and types[end - 1] in (UNKNOWN, CONTROL, USER_DEFINED):
+            end -= 1
+        return {token: number for number, token in enumerate(tokens[:end])}
+    return {token: number for number, (token, kind) in enumerate(zip(tokens, types, strict=True)) if kind != UNUSED}
+
+
+def _backend(vocabulary: dict[str, int], merges: list[str], known: PreTokenizer, place: str) -> tokenizers.Tokenizer:
     pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
     try:
-        model = tokenizers.models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=name in WHOLE_WORDS_FIRST)
+        model = tokenizers.models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=known.whole_words)
     except Exception as error:  # the library raises bare Exception
         wrong = f"its vocabulary and merges don't agree ({str(error)[:200]})"
-        raise ModelError(wrong, mend="Fetch the file again", place=place) from error
+        raise ModelError(wrong, mend=FETCH_AGAIN, place=place) from error
     backend = tokenizers.Tokenizer(model)
-    backend.pre_tokenizer = splits
+    backend.pre_tokenizer = known.build()
     backend.decoder = tokenizers.decoders.ByteLevel()
     return backend
 
 
-def default_pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    splits = [pre_tokenizers.Split(Regex(pattern), "isolated", False) for pattern in DEFAULT_PATTERNS]
-    level = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
-    return pre_tokenizers.Sequence([*splits, level])
+def _ends(
+    metadata: Mapping[str, Any], specials: Mapping[str, int], known: PreTokenizer, place: str
+) -> tuple[int | None, list[int]]:
+    """(what stands before a document, where a text ends)."""
+    count, ids = len(metadata["tokenizer.ggml.tokens"]), special_ids(metadata)
+    strange = next((name for name, number in ids.items() if not 0 <= number < count), None)
+    if strange is not None:
+        wrong = f"its {strange} token is {ids[strange]}, but it has {count} tokens"
+        raise ModelError(wrong, mend=FETCH_AGAIN, place=place)
+    ours = metadata.get(OUR_SEPARATOR), metadata.get(OUR_ENDS)
+    if type(ours[0]) is int and isinstance(ours[1], list) and all(type(number) is int for number in ours[1]):
+        return (None if ours[0] == -1 else ours[0]), ours[1]
+    ends = [ids.get("eos"), ids.get("eot"), *(specials.get(token) for token in ENDS)]
+    whole = [number for number in dict.fromkeys(ends) if number is not None]
+    begin = ids.get("bos")
+    if metadata.get("tokenizer.ggml.add_bos_token", known.begins) and begin is not None:
+        return begin, whole
+    return specials.get(BETWEEN_DOCUMENTS, begin if begin is not None else ids.get("eos")), whole
 
 
-def _list(metadata: Mapping[str, Any], key: str, element: type, place: str) -> list[Any]:
+def _types(metadata: Mapping[str, Any], tokens: list[str], place: str) -> list[int]:
+    types: list[int] = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
+    if not isinstance(types, list):
+        raise ModelError("tokenizer.ggml.token_type is no list", mend=FETCH_AGAIN, place=place)
+    if len(types) != len(tokens):
+        wrong = f"it has {len(tokens)} tokens but {len(types)} types of them"
+        raise ModelError(wrong, mend="Fetch it again", place=place)
+    strange = next((i for i, kind in enumerate(types) if kind not in (1, 2, 3, 4, 5)), None)
+    if strange is not None:
+        wrong = f"token {strange} ({tokens[strange]!r}) is of type {types[strange]}, which byte-level BPE doesn't have"
+        raise ModelError(wrong, mend=AS_FOLDER, place=place)
+    if len(set(tokens)) != len(tokens):
+        seen: set[str] = set()
+        twice = next(token for token in tokens if token in seen or seen.add(token))  # type: ignore[func-returns-value]
+        raise ModelError(f"it has the token {twice!r} twice", mend=FETCH_AGAIN, place=place)
+    return types
+
+
+def _texts(metadata: Mapping[str, Any], key: str, place: str) -> list[str]:
     values = metadata.get(key)
-    if not isinstance(values, list) or not values or not isinstance(values[0], element):
-        raise ModelError(f"{key} is missing or no list of text", mend="Fetch the file again", place=place)
+    if not isinstance(values, list) or not values or not isinstance(values[0], str):
+        raise ModelError(f"{key} is missing or no list of text", mend=FETCH_AGAIN, place=place)
     return values
+
+
+def _refuse_strangers(metadata: Mapping[str, Any], place: str) -> None:
+    for key, value in metadata.items():
+        name = key.removeprefix("tokenizer.ggml.")
+        if name == key or name in _SAYS_NOTHING or name.endswith("_token_id") or value in _NEUTRAL.get(name, ()):
+            continue
+        raise ModelError(f"{key} is {str(value)[:60]!r}, which isn't carried here", mend=AS_FOLDER, place=place)

