@@ -213,7 +213,7 @@ def ask(
 ) -> None:
     """Answer from the corpus with numbered citations, or say that it is not there.
 
-    Example: `groundup ask "how does json decode a string"`
+    Example: `groundup ask "how do I open a zip file"`
     """
     from groundup.stages.use import ask_corpus
 
