@@ -24,7 +24,7 @@ END, TURN = OURS.special["<|endoftext|>"], OURS.special["<|im_end|>"]
 
 def changed(ends: tuple[int, ...] = (END, TURN), separator: int | None = END, **parts: Any) -> Tokenizer:
     """Ours, with parts of its tokenizer.json changed; `model` is merged into what is there."""
-    state = json.loads(tokenizers.Tokenizer.from_str(OURS._json).to_str())
+    state = json.loads(tokenizers.Tokenizer.from_str(OURS.definition).to_str())
     state["model"] |= parts.pop("model", {})
     return Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(state | parts)), separator_id=separator, eos_ids=ends)
 
@@ -76,7 +76,7 @@ def test_metadata_are_what_llama_cpps_converter_writes() -> None:
 
 
 def test_a_token_that_is_not_special_stays_so() -> None:
-    listed = [*json.loads(OURS._json)["added_tokens"], added("<tool>", OURS.vocab_size, special=False)]
+    listed = [*json.loads(OURS.definition)["added_tokens"], added("<tool>", OURS.vocab_size, special=False)]
     tokenizer = changed(added_tokens=listed)
     metadata = write_tokenizer(tokenizer, OURS.vocab_size + 1)
     assert metadata["tokenizer.ggml.token_type"][-1] == 4
@@ -85,9 +85,9 @@ def test_a_token_that_is_not_special_stays_so() -> None:
 
 
 def test_numbers_without_a_token_in_between_stay_without() -> None:
-    moved = [token | {"id": token["id"] + 2} for token in json.loads(OURS._json)["added_tokens"]]
+    moved = [token | {"id": token["id"] + 2} for token in json.loads(OURS.definition)["added_tokens"]]
     words = {token["content"]: token["id"] for token in moved}
-    vocabulary = json.loads(OURS._json)["model"]["vocab"] | words
+    vocabulary = json.loads(OURS.definition)["model"]["vocab"] | words
     tokenizer = changed((END + 2,), END + 2, added_tokens=moved, model={"vocab": vocabulary})
     metadata = write_tokenizer(tokenizer, OURS.vocab_size + 2)
     assert metadata["tokenizer.ggml.token_type"].count(5) == 2
@@ -132,7 +132,7 @@ def test_a_vocabulary_larger_than_the_model_is_refused() -> None:
 
 
 def test_an_unknown_token_for_absent_bytes_is_refused() -> None:
-    state = json.loads(OURS._json)
+    state = json.loads(OURS.definition)
     vocabulary = {token: number for token, number in state["model"]["vocab"].items() if token != BYTE_TO_CHARACTER[0]}
     with pytest.raises(ModelError, match="it writes a for bytes without a token"):
         write_tokenizer(changed(model={"vocab": vocabulary, "unk_token": "a"}), 320)

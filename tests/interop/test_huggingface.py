@@ -11,8 +11,9 @@ from groundup.errors import ModelError
 from groundup.interop.assemble import assemble
 from groundup.interop.base import base_config, load_base
 from groundup.interop.canonical import differences
-from groundup.interop.export import exported_weights, load_decoder, save_decoder
-from groundup.interop.huggingface import write_config
+from groundup.interop.export import load_decoder, save_decoder
+from groundup.interop.folder_model import to_theirs
+from groundup.interop.huggingface import FAMILIES_BY_NAME, write_config
 from groundup.interop.locate import base_digest, find_base
 from groundup.interop.weight_maps import LLAMA, inverted, translate
 from groundup.nn.config import RopeScaling, TransformerConfig, decoder_config, encoder_config
@@ -250,4 +251,5 @@ def test_assembled_weights_are_not_copied() -> None:
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     again = assemble(model.config, weights, place="here")
     assert again.embedding.weight.data_ptr() == model.embedding.weight.data_ptr()
-    assert exported_weights(model, torch.float32).keys() == {translate([n], inverted(LLAMA))[0][n] for n in weights}
+    family = FAMILIES_BY_NAME[write_config(model.config)["model_type"]]
+    assert dict(to_theirs(model, family)).keys() == {translate([n], inverted(LLAMA))[0][n] for n in weights}

@@ -193,7 +193,7 @@ def test_same_summary_gives_the_same_bytes_whole_or_not_at_all(tmp_path: Path, m
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("groundup.pipeline.report.os.replace", full)
+    monkeypatch.setattr("groundup.pipeline.files.os.replace", full)
     with pytest.raises(OSError, match="disk full"):
         write_report(stopped(), path)
     assert path.read_bytes() == first

@@ -39,9 +39,9 @@ def test_an_encoder_that_differs_on_the_sample_is_not_used(
         def encode_batch(self, texts: list[str]) -> object:
             return self._right.encode_batch([text.replace("x", "y") for text in texts])
 
-    backend = tokenizers.Tokenizer.from_str(tokenizer._json)
+    backend = tokenizers.Tokenizer.from_str(tokenizer.definition)
     backend.encode_special_tokens = True
-    encoder = fast.FastEncoder(backend, tokenizer._json)
+    encoder = fast.FastEncoder(backend, tokenizer.definition)
     monkeypatch.setattr(encoder, "_fast", Wrong(encoder))
     ids, counts = encoder.encode([CODE, "", "xyz"])
     assert encoder.name == "tokenizers"

@@ -167,7 +167,7 @@ def test_training_depends_on_the_texts_not_on_their_order(tokenizer: Tokenizer) 
 def test_vocabulary_has_the_size_asked_for_and_the_specials_last(tokenizer: Tokenizer) -> None:
     assert tokenizer.vocab_size == 350
     assert list(tokenizer.special.items()) == [(name, 345 + i) for i, name in enumerate(SPECIALS)]
-    state = json.loads(tokenizer._json)
+    state = json.loads(tokenizer.definition)
     assert state["normalizer"] is None
     assert state["pre_tokenizer"]["pretokenizers"][0]["pattern"] == {"Regex": QWEN2_PATTERN}
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from importlib.resources import files
-from pathlib import Path
 
 import jinja2
 import numpy as np
@@ -25,18 +23,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 GROUP_KINDS = {"attention": "one", "feed-forward": "two", "norms": "four"}
 
 
-def write_page(inspection: Inspection, path: Path) -> None:
-    """Writes `render(inspection)` to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(render(inspection), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def render(inspection: Inspection) -> str:
+    """The whole page; the same inspection gives the same bytes."""
     script = _resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from groundup.errors import ModelError
 from groundup.interop.atomic import new_folder, write_json
@@ -82,12 +81,6 @@ def write_model(
 def load_decoder(folder: Path) -> BroughtDecoder:
     """Reads back what `save_decoder` wrote."""
     return load_base(folder)
-
-
-def exported_weights(model: Transformer, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Parameters under Hugging Face's names, on the processor."""
-    family = FAMILIES_BY_NAME[write_config(model.config)["model_type"]]
-    return {name: weight.to("cpu", dtype).contiguous() for name, weight in to_theirs(model, family)}
 
 
 def _one(ids: list[int]) -> int | list[int] | None:

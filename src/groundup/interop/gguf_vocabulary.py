@@ -32,7 +32,7 @@ def write_tokenizer(
     drop_normalizer: llama.cpp has none; without it, text that isn't in the normal form gets other ids there.
     Raises ModelError for whatever would give other ids in llama.cpp.
     """
-    state = json.loads(tokenizer._json)
+    state = json.loads(tokenizer.definition)
     model = state["model"]
     name = _checked_name(state, drop_normalizer)
     tokens, types = _tokens(state, vocab_size)

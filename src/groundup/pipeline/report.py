@@ -6,7 +6,6 @@ the corpus. A part that the run did not reach is said to be missing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from groundup.evaluation.verdict import Table
 from groundup.evaluation.words import count, duration
+from groundup.pipeline.files import write_atomically
 from groundup.pipeline.pictures import Line, bar, curves, escape, funnel, svg
 from groundup.pipeline.report_verdicts import verdict, what_serves
 from groundup.pipeline.summary import CurvePoint, FunnelRow, RunSummary
@@ -27,12 +27,7 @@ NOT_RUN = ("waiting", "skipped", "blocked")
 def write_report(summary: RunSummary, path: Path) -> None:
     """Writes `render(summary)` to `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(render(summary), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, render(summary))
 
 
 def render(summary: RunSummary) -> str:

@@ -46,7 +46,7 @@ class AnswerPolicy:
     def default_threshold(dense: bool) -> float:
         """Where none was fitted: on 400 questions about Python source the best were .48 with an encoder, .35 without;
         a little lower with one, since a person's questions share fewer words with the text than a docstring does."""
-        return 0.42 if dense else 0.35
+        return AnswerPolicy.threshold if dense else 0.35
 
 
 @dataclass(frozen=True)

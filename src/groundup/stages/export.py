@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from groundup.errors import ModelError
-from groundup.stages.models import find_decoder, load_decoder
+from groundup.stages.models import load_decoder
+
+if TYPE_CHECKING:
+    from groundup.interop.base import BroughtDecoder
 
 Target = Literal["hf", "gguf"]
 FORMATS = {"hf": ("f32", "f16", "bf16"), "gguf": ("f32", "f16", "bf16", "q8_0")}
@@ -42,12 +45,12 @@ def export_model(
     if target == "hf":
         _to_folder(decoder, out, chosen)
     else:
-        _to_gguf(decoder, find_decoder(spec, root), out, chosen, drop_normalizer)
+        _to_gguf(decoder, out, chosen, drop_normalizer)
     files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
     return Exported(out, chosen, sum(path.stat().st_size for path in files))
 
 
-def _to_folder(decoder: Any, out: Path, number_format: str) -> None:
+def _to_folder(decoder: BroughtDecoder, out: Path, number_format: str) -> None:
     import torch
 
     from groundup.interop.export import save_decoder
@@ -58,11 +61,12 @@ def _to_folder(decoder: Any, out: Path, number_format: str) -> None:
     save_decoder(out, decoder.model, decoder.tokenizer, dtype=dtype, chat_template=decoder.chat_template, readme=readme)
 
 
-def _to_gguf(decoder: Any, source: Path, out: Path, number_format: str, drop_normalizer: bool) -> None:
+def _to_gguf(decoder: BroughtDecoder, out: Path, number_format: str, drop_normalizer: bool) -> None:
     from groundup.interop.gguf import open_gguf
     from groundup.interop.gguf_export import save_gguf
     from groundup.interop.gguf_tokenizer import special_ids
 
+    source = Path(decoder.source)
     save_gguf(
         out,
         decoder.model,
@@ -108,7 +112,7 @@ def import_model(spec: str, root: Path) -> Imported:
     decoder = load_decoder(spec, root)
     config = decoder.model.config
     return Imported(
-        find_decoder(spec, root),
+        Path(decoder.source),
         decoder.name,
         config.parameters(),
         config.layers,

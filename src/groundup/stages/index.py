@@ -70,7 +70,10 @@ class LiveIndex:
 
     def reason(self, models: Models) -> str:
         """Why it has to be refreshed; "" if it holds what it should."""
-        live, broken = read_live(self.site.live), self._store.fault()
+        return self._reason(models, self._store.fault())
+
+    def _reason(self, models: Models, broken: str) -> str:
+        live = read_live(self.site.live)
         if live is None:
             return "first time"
         if broken:
@@ -85,8 +88,9 @@ class LiveIndex:
 
         listed: what listing the sources passed over today, for the funnel. corpus: of the models' snapshot.
         """
-        why = self.reason(models)
-        if not self._store.fault():
+        broken = self._store.fault()
+        why = self._reason(models, broken)
+        if not broken:
             self._look()
         if not why:
             return ""

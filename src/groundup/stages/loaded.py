@@ -18,6 +18,7 @@ from groundup.retrieval.answer import AnswerPolicy
 from groundup.retrieval.index import Index, IndexStore
 from groundup.serving.index_adapter import ServedIndex
 from groundup.serving.release_service import ReleaseService
+from groundup.stages.models import model_file
 from groundup.stages.stores import index_folder
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ENCODER_PREFIX = "encoder-"
 EMBED_BATCH = 16  # chunks: half a second, which whoever asks meanwhile or ends the server waits for
 
 
-class LiveIndex:
+class NewestIndex:
     """The newest version of a run's index, opened anew when `run` has refreshed it. Threads share it."""
 
     def __init__(self, store: Store, policies: Mapping[str, Any]) -> None:
@@ -57,7 +58,7 @@ class Loaded:
     release: Release
     service: ReleaseService
     index: ServedIndex
-    live: LiveIndex
+    live: NewestIndex
     encoder: SentenceEncoder | None  # of the index
 
 
@@ -72,7 +73,7 @@ def load(root: Path, *, generators: bool) -> Loaded:
     kinds: Mapping[str, str] = policies["kinds"]
     encoders = _encoders(release, kinds, policies, every=generators)
     serving = encoders.get(policies["search"]["encoder"] or "")
-    live = LiveIndex(store, policies)
+    live = NewestIndex(store, policies)
     index = ServedIndex(live.current, serving, AnswerPolicy(threshold=policies["search"]["threshold"]))
     decoders = _decoders(release, kinds) if generators else {}
     verdicts = release.verdicts
@@ -117,7 +118,7 @@ def _decoders(release: Release, kinds: Mapping[str, str]) -> dict[str, Generator
     found = {}
     for name in release.models:
         if kinds.get(name) == "decoder":
-            brought = load_base(_model_file(release.model(name)))
+            brought = load_base(model_file(release.model(name)))
             found[name] = Generator(brought.model, brought.tokenizer, chat_template=brought.chat_template, turns=turns)
     return found
 
@@ -142,9 +143,3 @@ def _encoders(
         encoder.name = name.removeprefix(ENCODER_PREFIX)
         found[encoder.name] = encoder
     return found
-
-
-def _model_file(folder: Path) -> Path:
-    """A brought GGUF file lies alone in its folder."""
-    files = list(folder.glob("*.gguf"))
-    return files[0] if files else folder

@@ -48,6 +48,9 @@ def _completes(made: Release) -> Path:
     if name is None:
         mend = "Run `groundup run` with --base, or with a decoder to train."
         raise ModelError("it holds no language model", mend=mend, place=f"release {made.id}")
-    folder = made.model(name)
-    files = list(folder.glob("*.gguf"))  # a brought GGUF file lies alone in its folder
-    return files[0] if files else folder
+    return model_file(made.model(name))
+
+
+def model_file(folder: Path) -> Path:
+    """What of a release's model is loaded: its folder, or the brought GGUF file, which lies alone in it."""
+    return next(folder.glob("*.gguf"), folder)

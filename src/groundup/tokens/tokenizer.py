@@ -41,8 +41,8 @@ class Tokenizer:
     def __init__(
         self, backend: tokenizers.Tokenizer, *, separator_id: int | None = None, eos_ids: Sequence[int] = ()
     ) -> None:
-        self._json: str = backend.to_str()
-        self._plain = tokenizers.Tokenizer.from_str(self._json)
+        self.definition: str = backend.to_str()  # as in tokenizer.json
+        self._plain = tokenizers.Tokenizer.from_str(self.definition)
         self._plain.encode_special_tokens = True  # special tokens in a text are ordinary text
         self._plain.no_padding()
         self._plain.no_truncation()
@@ -121,14 +121,14 @@ class Tokenizer:
     @cached_property
     def _lossless(self) -> bool:
         """Nothing but an absent byte loses anything: no normalizer, no space put in front."""
-        return json.loads(self._json).get("normalizer") is None
+        return json.loads(self.definition).get("normalizer") is None
 
     # -- identity and files --------------------------------------------------------------------------------------
 
     @cached_property
     def digest(self) -> str:
         """sha256 over what decides the ids, independent of how the file is laid out."""
-        state = json.loads(self._json)
+        state = json.loads(self.definition)
         state.pop("post_processor", None)
         content = {"tokenizer": state, "separator_id": self.separator_id, "eos_ids": self.eos_ids}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -148,7 +148,7 @@ class Tokenizer:
         named = (("pad_token", "<|pad|>"), ("mask_token", "<|mask|>"))
         config |= {field: token for field, token in named if token in self.special}
         ours = {"separator_id": self.separator_id, "eos_ids": self.eos_ids}
-        _write(folder / TOKENIZER_FILE, self._json)
+        _write(folder / TOKENIZER_FILE, self.definition)
         _write(folder / CONFIG_FILE, json.dumps(config, indent=1))
         _write(folder / OURS_FILE, json.dumps(ours))
 
@@ -218,13 +218,13 @@ class Tokenizer:
 
     @cached_property
     def _with_specials(self) -> tokenizers.Tokenizer:
-        return tokenizers.Tokenizer.from_str(self._json)
+        return tokenizers.Tokenizer.from_str(self.definition)
 
     @cached_property
     def _encoder(self) -> Any:
         from groundup.tokens.fast import FastEncoder
 
-        return FastEncoder(self._plain, self._json)
+        return FastEncoder(self._plain, self.definition)
 
     @property
     def encoder_name(self) -> str:
