@@ -38,8 +38,9 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "CHUNK_NUMBERS", 1)
+    monkeypatch.setattr(losses, "CHUNK_BYTES", 1)
     monkeypatch.setattr(losses, "MIN_CHUNK_TOKENS", 3)
+    monkeypatch.setattr(losses, "SMALL_CHUNK_NUMBERS", 14)
 
 
 TARGETS = torch.tensor([[0, 6, 2, IGNORE, 1], [IGNORE, IGNORE, IGNORE, 3, 3]])
@@ -132,14 +133,14 @@ def test_no_counted_targets_is_zero_with_zero_gradient() -> None:
 @given(st.lists(st.sampled_from([IGNORE, 0, 1, 2, 3, 4, 5, 6]), min_size=1, max_size=20), st.integers(1, 9))
 def test_nats_of_tokens_sum_to_the_loss_whatever_the_chunks(targets: list[int], chunk: int) -> None:
     hidden, head = numbers(len(targets), 4), Head(numbers(7, 4, seed=1), numbers(7, seed=2))
-    before = losses.CHUNK_NUMBERS, losses.MIN_CHUNK_TOKENS
-    losses.CHUNK_NUMBERS, losses.MIN_CHUNK_TOKENS = 1, chunk
+    before = losses.CHUNK_BYTES, losses.MIN_CHUNK_TOKENS
+    losses.CHUNK_BYTES, losses.MIN_CHUNK_TOKENS = 1, chunk
     try:
         nats = token_nats(head, hidden, torch.tensor(targets))
         total, count = summed_cross_entropy(head, hidden, torch.tensor(targets))
         masked, masked_count = masked_token_loss(head, hidden, torch.tensor(targets))
     finally:
-        losses.CHUNK_NUMBERS, losses.MIN_CHUNK_TOKENS = before
+        losses.CHUNK_BYTES, losses.MIN_CHUNK_TOKENS = before
     torch.testing.assert_close(nats.sum(), total.detach(), rtol=0, atol=1e-10)
     torch.testing.assert_close(masked, total, rtol=0, atol=1e-10)
     assert count == masked_count == sum(target != IGNORE for target in targets)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from groundup.nn.blocked import blocked_attention
 from groundup.nn.masks import Mask
 from groundup.nn.positions import alibi_bias
 
@@ -64,6 +65,8 @@ def attend(
         return reference_attention(q, k, v, shown(mask, bias, q), scale=scale, softcap=softcap, dropout=dropout)
     grouped = q.shape[1] != k.shape[1]
     new, keys, past = q.shape[2], k.shape[2], mask.past
+    if torch.is_grad_enabled() and not dropout and _faster_blocked(q, mask, bias):
+        return blocked_attention(q, k, v, mask, bias, scale)
     if new == 1 and bias is None and grouped and not dropout:
         # Query heads of one key head as so many queries: it is read once, a sixth faster at 4,000 cached positions.
         together = q.view(len(q), k.shape[1], -1, q.shape[3])
@@ -72,17 +75,25 @@ def attend(
         causal = bias is None and mask.triangle and new > 1
         return F.scaled_dot_product_attention(q, k, v, bias, dropout, causal, scale=scale, enable_gqa=grouped)
     assert bias is not None, "a window that is shorter than the row narrows what is seen"
-    ahead = 0 if mask.causal else mask.window
     parts = []
     for first in range(0, new, WINDOW_STEP):
         last = min(first + WINDOW_STEP, new)
-        near = slice(max(0, past + first - mask.window), min(keys, past + last + ahead))
+        near = mask.seen_from(first, last)
         part = F.scaled_dot_product_attention(
             q[:, :, first:last], k[:, :, near], v[:, :, near], bias[..., first:last, near], dropout,
             scale=scale, enable_gqa=grouped,
         )  # fmt: skip
         parts.append(part)
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+
+def _faster_blocked(q: Tensor, mask: Mask, bias: Tensor | None) -> bool:
+    """Forward and backward on two cores with AVX-512, against the fused kernel: the triangle is 1.5 times as fast at
+    512 positions in fp32, 1.8 in bf16, and as fast at 2,048; an encoder of 128 in bf16 twice, in fp32 no faster."""
+    if q.device.type != "cpu":
+        return False
+    narrow = q.dtype in (torch.bfloat16, torch.float16)
+    return mask.keys <= 1024 if bias is None and mask.triangle else narrow and mask.keys <= 256
 
 
 def shown(mask: Mask, bias: Tensor | None, like: Tensor) -> Tensor | None:

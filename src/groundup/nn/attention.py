@@ -69,8 +69,8 @@ class Attention(nn.Module):
         self.o = Linear(queries, config.width, bias=config.attention_output_bias)
         self.fused, self.qk_norm = config.fused_qkv, config.qk_norm
         if config.qk_norm:
-            self.q_norm = RMSNorm(config.head_dim, config.norm_eps, config.norm_weight, config.norm_offset)
-            self.k_norm = RMSNorm(config.head_dim, config.norm_eps, config.norm_weight, config.norm_offset)
+            norm = config.head_dim, config.norm_eps, config.norm_weight, config.norm_offset
+            self.q_norm, self.k_norm = RMSNorm(*norm, wide=True), RMSNorm(*norm, wide=True)
 
     def forward(self, x: Tensor, at: Pass) -> Tensor:
         """x and the result: (B, T, C)."""

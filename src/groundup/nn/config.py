@@ -161,6 +161,10 @@ class TransformerConfig:
         if self.rotated < 2 or self.rotated % 2:
             which = f"head_dim is {self.head_dim}" + (f" and rope_share {self.rope_share}" * (self.rope_share != 1))
             raise ValueError(f"{which}, but rope rotates pairs; set an even number of dimensions to rotate")
+        if self.rope_scaling is not None and self.rope_scaling.kind == "dynamic" and self.rotated == 2:
+            raise ValueError(
+                "rope_scaling 'dynamic' stretches by pair, and one pair is rotated; set 4 dimensions or more"
+            )
         if self.local_rope_theta:
             if not self.local_rope_theta > 1:
                 raise ValueError(f"local_rope_theta is {self.local_rope_theta}; set a number above 1, or 0")

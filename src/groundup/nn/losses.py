@@ -17,7 +17,8 @@ from torch.autograd.function import once_differentiable
 from groundup.nn.head import softcapped
 
 IGNORE = -100  # a target that isn't counted
-CHUNK_NUMBERS = 2**23  # logits alive at once: 32 MB in fp32
+CHUNK_BYTES = 2**26  # of logits alive at once; with half of it the weights' gradient is read and written twice as often
+SMALL_CHUNK_NUMBERS = 2**20  # of them between two products: seven passes over 4 MB, which stay in the cache
 MIN_CHUNK_TOKENS = 256  # below, the product for the weights' gradient re-reads (V, C) too often for too few tokens
 
 
@@ -61,7 +62,7 @@ def token_nats(model: HasHead, hidden: Tensor, targets: Tensor) -> Tensor:
     """-ln p of every target, in the shape of targets, 0 where IGNORE; for evaluation, without gradients."""
     rows, flat = model.readout(hidden.reshape(-1, hidden.shape[-1])), targets.reshape(-1)
     nats = rows.new_zeros(len(flat))
-    for part in _chunks(len(flat), model.output_weight.shape[0]):
+    for part in _chunks(rows, model.output_weight):
         logits = softcapped(F.linear(rows[part], model.output_weight, model.output_bias), model.logit_softcap)
         nats[part] = F.cross_entropy(logits, flat[part], ignore_index=IGNORE, reduction="none")
     return nats.reshape(targets.shape)
@@ -114,11 +115,15 @@ def margin_squares(
     return summed_squares(positive - negative, teacher_positive - teacher_negative)
 
 
-def _chunks(tokens: int, vocabulary: int) -> list[slice]:
-    """Slices over tokens, each with at most CHUNK_NUMBERS logits, of sizes as equal as can be."""
-    largest = max(MIN_CHUNK_TOKENS, CHUNK_NUMBERS // vocabulary)
-    size = -(-tokens // max(1, -(-tokens // largest)))
-    return [slice(begin, min(begin + size, tokens)) for begin in range(0, tokens, max(1, size))]
+def _chunks(rows: Tensor, weight: Tensor) -> list[slice]:
+    """Slices over rows, each with logits of at most CHUNK_BYTES."""
+    return _slices(len(rows), max(MIN_CHUNK_TOKENS, CHUNK_BYTES // (rows.element_size() * weight.shape[0])))
+
+
+def _slices(total: int, largest: int) -> list[slice]:
+    """Of sizes as equal as can be."""
+    size = -(-total // max(1, -(-total // max(1, largest))))
+    return [slice(begin, min(begin + size, total)) for begin in range(0, total, max(1, size))]
 
 
 class _Shape(NamedTuple):
@@ -136,29 +141,33 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, shape: _Shape) -> Tensor:
         need_rows, need_weight, need_bias, _, _ = ctx.needs_input_grad
         d_rows = torch.empty_like(rows) if need_rows else None
-        d_weight = torch.zeros_like(weight) if need_weight else None
+        d_weight = (torch.empty_like if len(rows) else torch.zeros_like)(weight) if need_weight else None
         d_bias = torch.zeros_like(bias) if need_bias and bias is not None else None
-        total = rows.new_zeros((), dtype=torch.promote_types(rows.dtype, torch.float32))
-        for part in _chunks(len(rows), weight.shape[0]):
-            h, target = rows[part], targets[part]
-            # In place: logits less their maximum, their exponentials, and at last their gradient share one memory.
-            logits = F.linear(h, weight, bias)
-            slope = None
-            if shape.softcap:
-                logits = softcapped(logits, shape.softcap)
-                slope = 1 - (logits / shape.softcap).square()
-            nats, gradient = _nats_and_gradient(logits, target, shape, need_rows or need_weight or need_bias)
-            total += nats
-            if gradient is None:
-                continue
-            if slope is not None:
-                gradient.mul_(slope)
-            if d_rows is not None:
-                torch.mm(gradient, weight, out=d_rows[part])
-            if d_weight is not None:
-                d_weight.addmm_(gradient.T, h)
-            if d_bias is not None:
-                d_bias += gradient.sum(0)
+        wide = torch.promote_types(rows.dtype, torch.float32)
+        total = rows.new_zeros((), dtype=wide)
+        device = rows.device.type
+        if torch.is_autocast_enabled(device):  # the three products in its format, all that lies between them in fp32
+            rows, weight = (x.to(torch.get_autocast_dtype(device)) for x in (rows, weight))
+        with torch.autocast(device, enabled=False):
+            chunks = _chunks(rows, weight)
+            largest = max((part.stop - part.start for part in chunks), default=0)
+            memory = rows.new_empty(largest, weight.shape[0])  # one for all: fresh pages cost as much as a pass
+            for part in chunks:
+                h = rows[part]
+                logits = torch.mm(h, weight.T, out=memory[: len(h)])
+                if bias is not None:
+                    logits += bias
+                # From here on logits' memory holds their gradient, rows at a time that stay in the cache.
+                for some in _slices(len(h), SMALL_CHUNK_NUMBERS // weight.shape[0]):
+                    total += _to_gradient(logits[some], targets[part][some], shape)
+                if d_rows is not None:
+                    d_rows[part] = logits @ weight
+                if d_bias is not None:
+                    d_bias += logits.sum(0)
+                if d_weight is not None and d_weight.dtype == logits.dtype:
+                    d_weight.addmm_(logits.T, h, beta=0 if part.start == 0 else 1)  # 0: what was there isn't read
+                elif d_weight is not None:
+                    d_weight.copy_(logits.T @ h) if part.start == 0 else d_weight.add_(logits.T @ h)
         ctx.save_for_backward(d_rows, d_weight, d_bias)
         return total
 
@@ -170,30 +179,32 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None)
 
 
-def _nats_and_gradient(logits: Tensor, target: Tensor, shape: _Shape, wanted: bool) -> tuple[Tensor, Tensor | None]:
-    """(sum over counted rows, its gradient in the memory of `logits` (N, V), or None if not wanted)."""
+def _to_gradient(logits: Tensor, target: Tensor, shape: _Shape) -> Tensor:
+    """The sum over counted rows; logits (N, V) become its gradient. Computed in fp32 at least."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))  # itself where it is that already
+    slope = None
+    if shape.softcap:
+        wide.copy_(softcapped(wide, shape.softcap))
+        slope = 1 - (wide / shape.softcap).square()
     counted = target != IGNORE
     index = target.where(counted, target.new_zeros(()))[:, None]
-    most = logits.amax(-1, keepdim=True)
-    logits.sub_(most)
-    own = logits.gather(1, index)
+    own, most = wide.gather(1, index), wide.amax(-1, keepdim=True)
     if shape.smoothing:
-        own = own * (1 - shape.smoothing) + logits.mean(-1, keepdim=True) * shape.smoothing
-    exponentials = logits.exp_()
-    z = exponentials.sum(-1, keepdim=True)
-    log_z = z.log()
+        own = own * (1 - shape.smoothing) + wide.mean(-1, keepdim=True) * shape.smoothing
+    gradient = torch.softmax(wide, -1, out=wide)
+    log_z = most - gradient.amax(-1, keepdim=True).log()  # the largest probability is exp(most) / z
     nats = log_z - own
-    pull = torch.ones_like(z)  # how often the softmax counts in the gradient
+    pull = torch.ones_like(nats)  # how often the softmax counts in the gradient
     if shape.z_loss:
-        whole = log_z + most
-        nats = nats + shape.z_loss * whole.square()
-        pull = pull + 2 * shape.z_loss * whole
-    total = nats.masked_fill(~counted[:, None], 0).sum()
-    if not wanted:
-        return total, None
-    once = counted[:, None].to(exponentials.dtype)
-    gradient = exponentials.mul_(once * pull / z)  # softmax, 0 in rows that don't count
+        nats = nats + shape.z_loss * log_z.square()
+        pull = pull + 2 * shape.z_loss * log_z
+    once = counted[:, None].to(gradient.dtype)
+    gradient.mul_(once * pull)  # 0 in rows that don't count
     if shape.smoothing:
         gradient.sub_(once * (shape.smoothing / gradient.shape[-1]))
     gradient.scatter_add_(1, index, once * (shape.smoothing - 1))
-    return total, gradient
+    if slope is not None:
+        gradient.mul_(slope)
+    if gradient.dtype != logits.dtype:
+        logits.copy_(gradient)
+    return nats.masked_fill(~counted[:, None], 0).sum()

@@ -59,6 +59,14 @@ class Mask:
         reaches = bool(self.window) and self.window < self.keys - 1
         return reaches or self.prefix is not None or self.real is not None or self.documents is not None
 
+    def seen_from(self, first: int, last: int) -> slice:
+        """Keys beyond which none of the queries first to last − 1 sees anything."""
+        if not isinstance(self.past, int) or self.prefix is not None:
+            return slice(0, self.keys)
+        at, end = self.past + first, self.past + last
+        ahead = 0 if self.causal else self.window or self.keys
+        return slice(max(0, at - self.window) if self.window else 0, min(self.keys, end + ahead))
+
     def windowed(self, window: int) -> Mask:
         return self if window == self.window else replace(self, window=window)
 

@@ -16,19 +16,24 @@ class RMSNorm(nn.Module):
     """x / sqrt(mean(x²) + eps) · weight over the last dimension (Zhang & Sennrich 2019), the mean in fp32 at least.
 
     offset: weights are stored less 1, so that weight decay pulls them to 1 (Gemma).
+    wide: under autocast the result stays in fp32, for what goes on in it; else it is rounded once, where each of the
+    products that read it would round it anew.
     """
 
-    def __init__(self, width: int, eps: float, weight: bool = True, offset: bool = False) -> None:
+    def __init__(self, width: int, eps: float, weight: bool = True, offset: bool = False, wide: bool = False) -> None:
         super().__init__()
-        self.width, self.eps, self.offset = width, eps, offset
+        self.width, self.eps, self.offset, self.wide = width, eps, offset, wide
         self.weight = nn.Parameter(torch.zeros(width) if offset else torch.ones(width)) if weight else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.weight is None:
             return F.rms_norm(_wide(x), (self.width,), None, self.eps).to(x.dtype)
         weight = 1 + self.weight if self.offset else self.weight
-        if x.device.type == "cpu" and x.dtype == weight.dtype and x.dtype in _WIDE and torch.is_grad_enabled():
-            y: Tensor = _RMSNorm.apply(x, weight, self.eps)  # type: ignore[no-untyped-call]
+        if x.device.type == "cpu" and weight.dtype in _WIDE and torch.is_grad_enabled():
+            dtype = x.dtype
+            if torch.is_autocast_enabled("cpu"):
+                dtype = weight.dtype if self.wide else torch.get_autocast_dtype("cpu")
+            y: Tensor = _RMSNorm.apply(x, weight, self.eps, dtype)  # type: ignore[no-untyped-call]
             return y
         return F.rms_norm(_wide(x), weight.shape, _wide(weight), self.eps).to(x.dtype)
 
@@ -47,24 +52,28 @@ class _RMSNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
+        kept, x = x, _wide(x)
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         scale = (norm.square_() / x.shape[-1]).add_(eps).rsqrt_()
-        ctx.save_for_backward(x, weight, scale)
-        y: Tensor = (x * scale).mul_(weight)
+        ctx.save_for_backward(kept, weight, scale)
+        y: Tensor = (x * scale).mul_(weight).to(dtype)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, scale = ctx.saved_tensors
+        kept, weight, scale = ctx.saved_tensors
+        x, upstream = _wide(kept), _wide(upstream)
         products = (upstream * x).reshape(-1, x.shape[-1])
-        d_weight = scale.reshape(-1) @ products if ctx.needs_input_grad[1] else None
-        if not ctx.needs_input_grad[0]:
-            return None, d_weight, None
-        dots = (products @ weight).reshape(scale.shape)
+        with torch.autocast("cpu", enabled=False):
+            d_weight = scale.reshape(-1) @ products if ctx.needs_input_grad[1] else None
+            if not ctx.needs_input_grad[0]:
+                return None, d_weight, None, None
+            dots = (products @ weight).reshape(scale.shape)
         d_x = (upstream * weight).mul_(scale)
-        return d_x.addcmul_(x, dots.mul_(scale.pow(3)), value=-1.0 / x.shape[-1]), d_weight, None
+        d_x.addcmul_(x, dots.mul_(scale.pow(3)), value=-1.0 / x.shape[-1])
+        return d_x.to(kept.dtype), d_weight, None, None
 
 
 def make_norm(config: TransformerConfig) -> nn.Module:

@@ -103,6 +103,7 @@ class _Rotate(torch.autograd.Function):
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: float, interleaved: bool) -> Tensor:
+    x = x.to(cos.dtype)  # under autocast: mixed formats would make a temporary of each product
     y = torch.empty_like(x)
     rotated = 2 * cos.shape[-1]
     if rotated < x.shape[-1]:

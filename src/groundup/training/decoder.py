@@ -94,8 +94,7 @@ def train_decoder(
         for first in range(0, plan.batch, plan.micro_batch):
             rows = slice(first, first + plan.micro_batch)
             with products_in(plan.number_format, device):
-                hidden = model(tokens[rows])
-            nats, count = summed_cross_entropy(model, hidden.float(), targets[rows])
+                nats, count = summed_cross_entropy(model, model(tokens[rows]), targets[rows])
             (nats / step_tokens).backward()  # type: ignore[no-untyped-call]
             meter.add(nats.detach(), count)
         meter.norm(optimizers.clip(plan.clip))

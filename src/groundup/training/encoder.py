@@ -106,8 +106,7 @@ def _masked_tokens(
         windows, _ = batches.at(step)
         tokens, targets = hide(windows, shards, mask_id, plan, step)
         with products_in(plan.number_format, device.type):
-            hidden = model(tokens.to(device))
-        nats, count = masked_token_loss(model, hidden.float(), targets.to(device))
+            nats, count = masked_token_loss(model, model(tokens.to(device)), targets.to(device))
         (nats / count.clamp(min=1)).backward()  # type: ignore[no-untyped-call]
         meter.add(nats.detach(), count)
         meter.norm(optimizers.clip(plan.clip))

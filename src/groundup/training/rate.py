@@ -40,8 +40,7 @@ def measure_rate(
     for step in range(STEPS + 1):
         begun = clock()
         with products_in(number_format, device):
-            hidden = model(tokens[:, :-1])
-        nats, _ = summed_cross_entropy(model, hidden.float(), tokens[:, 1:])
+            nats, _ = summed_cross_entropy(model, model(tokens[:, :-1]), tokens[:, 1:])
         (nats / (batch * length)).backward()  # type: ignore[no-untyped-call]
         norm = optimizers.clip(1.0)
         optimizers.step(0.0)
