@@ -3,15 +3,15 @@
     python -m venv .venv-bench && .venv-bench/bin/pip install torch==2.13.0 sentence-transformers -e .
     .venv-bench/bin/python benchmarks/encode_vs_sentence_transformers.py [--encoder minilm] [--texts 256] [--pairs 5]
 
-The texts are functions and sections of the standard library's source, of mixed length, as an index holds them. Both
-encode all of them with the same threads in fp32, alternating; vectors are compared first.
+The texts are functions and sections of the standard library's source, of mixed length, as an index holds them. All
+encode them with the same threads, alternating: theirs in fp32, ours in fp32, int8 and, where the processor multiplies
+it fast, bf16. Vectors are compared first. What int8 and bf16 cost in ranking: `hybrid_on_judged_sets.py --format`.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import platform
 import statistics
 import sysconfig
 import time
@@ -22,9 +22,11 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from groundup import machine
 from groundup.corpus.document import make_document
 from groundup.interop.encoders import load_encoder
 from groundup.interop.locate import find_encoder
+from groundup.interop.sentence_encoder import NumberFormat
 from groundup.retrieval.chunk import chunk_document
 
 
@@ -56,24 +58,29 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     folder = find_encoder(options.encoder)
     texts = passages(options.texts)
-    ours = load_encoder(folder)
+    formats: list[NumberFormat] = ["fp32", "int8"] + (["bf16"] if machine.profile().best_format == "bf16" else [])
+    ours = {number_format: load_encoder(folder).use_format(number_format) for number_format in formats}
     peer = SentenceTransformer(str(folder), device="cpu")
-
-    def our_vectors() -> np.ndarray:
-        return np.asarray(ours.encode(texts, kind="document"))
 
     def their_vectors() -> np.ndarray:
         return np.asarray(peer.encode(texts, normalize_embeddings=True, show_progress_bar=False))
 
-    print(f"{datetime.date.today()}, {platform.processor() or platform.machine()}, {options.threads} threads")
-    print(f"{len(texts)} texts; vectors differ by {np.abs(our_vectors() - their_vectors()).max():.1e} at most")
-    pairs = [(seconds(our_vectors), seconds(their_vectors)) for _ in range(options.pairs)]
-    ratios = [their / our for our, their in pairs]
-    our, their = (len(texts) / statistics.median(column) for column in zip(*pairs, strict=True))
-    print(
-        f"ours {our:.1f} texts/s, sentence-transformers {their:.1f} texts/s: {statistics.median(ratios):.2f} times as "
-        f"fast ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} pairs)"
-    )
+    print(f"{datetime.date.today()}, {machine.profile().processor}, {options.threads} threads, {len(texts)} texts")
+    expected = their_vectors()
+    for number_format, encoder in ours.items():
+        vectors = encoder.encode(texts, kind="document")
+        print(f"{number_format}: vectors differ by {np.abs(vectors - expected).max():.1e} at most, "
+              f"cosine {(vectors * expected).sum(1).min():.4f} at least")  # fmt: skip
+    works: dict[str, Callable[[], object]] = {"sentence-transformers": their_vectors}
+    works |= {name: lambda encoder=encoder: encoder.encode(texts, kind="document") for name, encoder in ours.items()}
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(options.pairs):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    for name, taken in times.items():
+        ratios = [their / our for our, their in zip(taken, times["sentence-transformers"], strict=True)]
+        print(f"{name:22} {len(texts) / statistics.median(taken):6.1f} texts/s  {statistics.median(ratios):4.2f} times "
+              f"as fast ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} rounds)")  # fmt: skip
 
 
 if __name__ == "__main__":

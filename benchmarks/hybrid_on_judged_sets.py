@@ -1,6 +1,6 @@
 """Hybrid search against the best of its parts, on sets judged by people.
 
-    python benchmarks/hybrid_on_judged_sets.py SET... [--encoder minilm]
+    python benchmarks/hybrid_on_judged_sets.py SET... [--encoder minilm] [--format fp32|int8|bf16]
 
 SET: folders in BEIR's layout. Every system ranks the test queries; the hybrid once with the share of the dense score
 that stands in the code, and, where the set has training queries, once with the share fitted on those alone. nDCG@10
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from groundup.evaluation.search_verdict import fit_dense_weight, index_collectio
 from groundup.interop.encoders import load_encoder
 from groundup.interop.locate import find_encoder
 from groundup.interop.sentence_encoder import SentenceEncoder
-from groundup.machine import use_threads
+from groundup.machine import processor_name, use_threads
 from groundup.progress import open_sink
 from groundup.retrieval.fusion import DENSE_WEIGHT
 from groundup.retrieval.index import Index
@@ -66,12 +65,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("sets", nargs="+", type=Path, metavar="SET")
     parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--format", choices=("fp32", "int8", "bf16"), default="fp32")
     parser.add_argument("--work", type=Path, default=Path("build/judged"))
     options = parser.parse_args()
 
     use_threads()
-    encoder = load_encoder(find_encoder(options.encoder))
-    print(f"{datetime.date.today()}, {platform.processor() or platform.machine()}; encoder {options.encoder}")
+    encoder = load_encoder(find_encoder(options.encoder)).use_format(options.format)
+    print(f"{datetime.date.today()}, {processor_name()}; encoder {options.encoder}, {options.format}")
     for folder in options.sets:
         measure(folder, encoder, options.work)
 

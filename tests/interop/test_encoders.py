@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import shutil
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from groundup import machine
 from groundup.errors import ModelError
 from groundup.interop.encoders import load_encoder
 from groundup.interop.locate import encoder_digest, find_encoder
@@ -77,6 +79,35 @@ def test_a_vector_is_its_texts_alone_whatever_stands_beside_it(brought: Sentence
     alone = np.concatenate([brought.encode([text]) for text in TEXTS])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
     assert calls[-1] == ("embed", 7, 7)
+
+
+@minilm
+@pytest.mark.demo_models
+def test_int8_says_nearly_the_same_and_is_told_apart(brought: SentenceEncoder) -> None:
+    small = load_encoder("minilm").use_format("int8")
+    ours, exact = small.encode(TEXTS), brought.encode(TEXTS)
+    assert (ours * exact).sum(1).min() > 0.98
+    np.testing.assert_allclose(ours, np.concatenate([small.encode([text]) for text in TEXTS]), rtol=0, atol=1e-2)
+    assert small.digest not in ("", brought.digest)
+    assert small.digest == load_encoder("minilm").use_format("int8").digest
+
+
+@minilm
+@pytest.mark.demo_models
+def test_bf16_says_nearly_the_same(brought: SentenceEncoder) -> None:
+    if machine.profile().best_format != "bf16":
+        pytest.skip("bf16 is slow on this processor, and refused")
+    short = load_encoder("minilm").use_format("bf16")
+    assert (short.encode(TEXTS) * brought.encode(TEXTS)).sum(1).min() > 0.98
+
+
+@minilm
+@pytest.mark.demo_models
+def test_bf16_is_refused_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = dataclasses.replace(machine.profile(), best_format="fp32")
+    monkeypatch.setattr(machine, "profile", lambda: slow)
+    with pytest.raises(ModelError, match="slow on this processor"):
+        load_encoder("minilm").use_format("bf16")
 
 
 @pytest.fixture

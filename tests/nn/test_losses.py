@@ -129,6 +129,32 @@ def test_no_counted_targets_is_zero_with_zero_gradient() -> None:
         assert all(not grad.any() for grad in torch.autograd.grad(total, (hidden, weight)))
 
 
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_under_autocast_products_are_rounded_and_sums_are_not(with_bias: bool) -> None:
+    """Against float64 on the same numbers: no farther than torch's own linear layer and loss under autocast."""
+    rows, weight = numbers(2, 5, 4).float(), numbers(7, 4, seed=1).float()
+    bias = numbers(7, seed=2).float() if with_bias else None
+    inputs = [x.detach().requires_grad_() for x in (rows, weight) + (() if bias is None else (bias,))]
+
+    def gradients(total: torch.Tensor) -> list[torch.Tensor]:
+        return [total.detach(), *torch.autograd.grad(total, inputs)]
+
+    def torchs(*given: torch.Tensor) -> torch.Tensor:
+        logits = F.linear(*given).flatten(0, 1)
+        return F.cross_entropy(logits, TARGETS.flatten(), ignore_index=IGNORE, reduction="sum")
+
+    with torch.autocast("cpu", torch.bfloat16):
+        head = Head(inputs[1], inputs[2] if with_bias else None)
+        ours = gradients(summed_cross_entropy(head, inputs[0], TARGETS)[0])
+        theirs = gradients(torchs(*inputs))
+    exact = [x.detach().double().requires_grad_() for x in inputs]
+    total = torchs(*exact)
+    for mine, their, true in zip(ours, theirs, [total.detach(), *torch.autograd.grad(total, exact)], strict=True):
+        assert mine.dtype == torch.float32
+        assert (mine - true).abs().max() <= 2 * (their - true).abs().max() + 2**-8 * true.abs().max()
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from([IGNORE, 0, 1, 2, 3, 4, 5, 6]), min_size=1, max_size=20), st.integers(1, 9))
 def test_nats_of_tokens_sum_to_the_loss_whatever_the_chunks(targets: list[int], chunk: int) -> None:

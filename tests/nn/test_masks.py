@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groundup.nn import blocked
 from groundup.nn.attend import WINDOW_STEP, attend, bias_of, reference_attention, shown
 from groundup.nn.cache import KVCache
 from groundup.nn.config import TransformerConfig
@@ -76,6 +77,58 @@ def test_the_fast_way_equals_the_paper(
     whole = bias_of(replace(mask), batch, heads[0] * alibi, torch.float64, q.device)
     slow = reference_attention(q.double(), k.double(), v.double(), shown(mask, whole, q), scale=0.4, softcap=softcap)
     torch.testing.assert_close(fast.double(), slow, rtol=0, atol=1e-5)
+
+
+@given(masks(), st.booleans(), st.sampled_from([(4, 2), (4, 4), (6, 1)]), st.integers(1, 40), st.integers(1, 4))
+@settings(deadline=None, max_examples=200)
+def test_blocks_and_their_gradients_equal_the_paper(
+    case: tuple[Mask, int], alibi: bool, heads: tuple[int, int], scores: int, block: int
+) -> None:
+    """Blocks so small that rows, queries and keys are all cut."""
+    mask, batch = case
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(batch, heads[0], mask.new, 8), (batch, heads[1], mask.keys, 8), (batch, heads[1], mask.keys, 8)]
+    q, k, v = (torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    upstream = torch.randn(shapes[0], generator=generator, dtype=torch.float64)
+    bias = bias_of(mask, batch, heads[0] * alibi, q.dtype, q.device)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocked, "SCORES", scores)
+        patch.setattr(blocked, "CAUSAL_BLOCK", block)
+        patch.setattr(blocked, "MIN_BLOCK", 1)
+        y = blocked.blocked_attention(q, k, v, mask, bias, 0.4)
+        ours = torch.autograd.grad(y, (q, k, v), upstream)
+    expected = reference_attention(q, k, v, shown(mask, bias, q), scale=0.4)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+    for mine, theirs in zip(ours, torch.autograd.grad(expected, (q, k, v), upstream), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+
+
+BF16 = 2**-7  # of the largest number: inputs, patterns and results are rounded to 8 bits each, errors of half a unit
+
+
+@given(masks(), st.booleans(), st.booleans(), st.sampled_from([(4, 2), (4, 4), (6, 1)]))
+@settings(deadline=None, max_examples=100)
+def test_bf16_is_as_near_to_the_paper_as_its_eight_bits(
+    case: tuple[Mask, int], alibi: bool, trains: bool, heads: tuple[int, int]
+) -> None:
+    """What `attend` takes in bf16, with gradients and without, against float64 on the same rounded inputs."""
+    mask, batch = case
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(batch, heads[0], mask.new, 8), (batch, heads[1], mask.keys, 8), (batch, heads[1], mask.keys, 8)]
+    rounded = [torch.randn(shape, generator=generator).bfloat16().requires_grad_(trains) for shape in shapes]
+    exact = [x.detach().double().requires_grad_(trains) for x in rounded]
+    bias = bias_of(mask, batch, heads[0] * alibi, torch.bfloat16, torch.device("cpu"))
+    with torch.set_grad_enabled(trains):
+        ours = attend(*rounded, mask, bias, scale=0.35, softcap=0.0, dropout=0.0)
+        whole = bias_of(mask, batch, heads[0] * alibi, torch.float64, torch.device("cpu"))
+        expected = reference_attention(*exact, shown(mask, whole, exact[0]), scale=0.35)
+    near = BF16 * (4 if alibi else 1)  # ALiBi's own distances are rounded too
+    assert (ours.double() - expected).abs().max() <= near * expected.abs().max()
+    if trains:
+        upstream = torch.randn(shapes[0], generator=generator).bfloat16()
+        mine = torch.autograd.grad(ours, rounded, upstream)
+        for one, other in zip(mine, torch.autograd.grad(expected, exact, upstream.double()), strict=True):
+            assert (one.double() - other).abs().max() <= 2 * near * max(1.0, float(other.abs().max()))
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")

@@ -17,6 +17,7 @@ from groundup.stages.run import run_pipeline
 PACKAGES = ("json", "logging", "email", "http", "importlib", "unittest", "concurrent", "urllib")
 SMALL = {
     "minutes": 0.4,
+    "encoder_format": "int8",
     "tokenizer": {"vocab_size": 700, "sample_bytes": 400_000},
     "decoder": {"tokens": 16_384, "width": 64, "layers": 2, "context_length": 64, "batch_tokens": 1_024},
     "sentence_encoder": {"pairs": 64, "masked_tokens": 8_192, "width": 64, "layers": 2},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from groundup import machine
 from groundup.errors import CorpusError, ModelError, RecipeError, SourceError, StoreBusyError, StoreError
 from groundup.pipeline.store import Store
 from groundup.progress import open_sink
@@ -337,3 +339,11 @@ def test_an_unknown_choice_names_the_nearest(tmp_path: Path) -> None:
 def raise_failure(outcome: Outcome) -> None:
     if outcome.failure is not None:
         raise outcome.failure
+
+
+def test_bf16_is_refused_before_work_starts_where_it_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = dataclasses.replace(machine.profile(), best_format="fp32")
+    monkeypatch.setattr(machine, "profile", lambda: slow)
+    with pytest.raises(RecipeError, match="encoder_format: bf16 is not faster than fp32 on this processor"):
+        run(small_recipe(tmp_path, encoder_format="bf16"), tmp_path / "store")
+    assert not (tmp_path / "store").exists()

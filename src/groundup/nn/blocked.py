@@ -1,4 +1,4 @@
-"""Attention on a processor where gradients are wanted: a block of queries at a time meets the keys it can see.
+"""Attention on a processor, above all where gradients are wanted: a block of queries meets the keys it can see.
 
 torch's fused kernel leaves its backward at a third of a processor's speed, and is no faster in bf16 than in fp32. Here
 every product is a batched one of the linear-algebra library. Scores exist for one block, and the backward makes them
@@ -23,7 +23,7 @@ MIN_BLOCK = 16
 
 
 def blocked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Mask, bias: Tensor | None, scale: float) -> Tensor:
-    """As `attend.reference_attention`; scores and softmax in fp32 at least, the other products in v's format.
+    """As `attend.reference_attention`; products in v's format, but scores in fp32 at least where gradients are wanted.
 
     q: (B, H, T, D). k, v: (B, K, S, D), K dividing H. bias: as there, or None where everybody sees everybody or the
     causal triangle. Returns (B, H, T, D). Differentiable once, in q, k and v.
@@ -39,14 +39,16 @@ class _Blocked(torch.autograd.Function):
         # Query heads under their key head, (B, K, share, T, D): one product serves them all.
         q, k, v = q.reshape(len(q), k.shape[1], -1, *q.shape[2:]), k.contiguous(), v.contiguous()
         y = torch.empty_like(q)
+        trains = any(ctx.needs_input_grad)
+        wide = torch.promote_types(q.dtype, torch.float32) if trains else q.dtype
         with torch.autocast(q.device.type, enabled=False):
-            patterns = _Patterns(q, k, mask, bias, scale)
+            patterns = _Patterns(q, k, mask, bias, scale, wide)
             for piece in patterns.pieces:
                 rows, queries, keys = piece
-                y[rows, :, :, queries] = (patterns.of(piece) @ _flat(v[rows, :, keys])).view(
-                    y[rows, :, :, queries].shape
-                )
-        ctx.save_for_backward(q, k, v)
+                mixed = patterns.of(piece) @ _flat(v[rows, :, keys])
+                y[rows, :, :, queries] = mixed.view(y[rows, :, :, queries].shape)
+        if trains:
+            ctx.save_for_backward(q, k, v)
         ctx.rules = mask, bias, scale
         return y.view(ctx.shape)
 
@@ -60,7 +62,7 @@ class _Blocked(torch.autograd.Function):
         wide = torch.promote_types(q.dtype, torch.float32)  # sums over blocks
         d_k, d_v = torch.zeros_like(k, dtype=wide), torch.zeros_like(v, dtype=wide)
         with torch.autocast(q.device.type, enabled=False):
-            patterns = _Patterns(q, k, mask, bias, scale)
+            patterns = _Patterns(q, k, mask, bias, scale, wide)
             memory = torch.empty_like(patterns.memory, dtype=q.dtype)
             for piece in patterns.pieces:
                 rows, queries, keys = piece
@@ -87,13 +89,13 @@ class _Piece(NamedTuple):
 class _Patterns:
     """Makes the pattern of any piece, in a memory that all of them share: fresh pages cost as much as the products."""
 
-    def __init__(self, q: Tensor, k: Tensor, mask: Mask, bias: Tensor | None, scale: float) -> None:
+    def __init__(self, q: Tensor, k: Tensor, mask: Mask, bias: Tensor | None, scale: float, wide: torch.dtype) -> None:
         B, K, share, T, _ = q.shape
-        wide = torch.promote_types(q.dtype, torch.float32)
         self.q, self.k, self.heads, self.format = q.to(wide), k.to(wide), K * share, q.dtype
         if bias is not None and bias.dtype == torch.bool:
             bias = torch.zeros_like(bias, dtype=wide).masked_fill_(~bias, -torch.inf)
-        self.bias, self.scale = bias, scale
+        self.bias = None if bias is None else bias[(None,) * (4 - bias.dim())]  # (1 or B, 1 or H, T, S)
+        self.scale = scale
         self.pieces = list(_pieces(mask, B, self.heads, T, k.shape[2]))
         most = max(self.heads * _size(p.rows) * _size(p.queries) * _size(p.keys) for p in self.pieces)
         self.memory = torch.empty(most, dtype=wide, device=q.device)

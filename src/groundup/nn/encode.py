@@ -35,7 +35,8 @@ def embed(
     token_types: Tensor | None = None,
 ) -> Tensor:
     """(B, C), rows of length 1 if normalised. tokens: (B, T) int64, padded at the right; lengths: (B,) real ones."""
-    vectors = pool(model(tokens, lengths=lengths, token_types=token_types), lengths, pooling)
+    hidden = model(tokens, lengths=lengths, token_types=token_types)
+    vectors = pool(hidden.to(torch.promote_types(hidden.dtype, torch.float32)), lengths, pooling)
     return F.normalize(vectors, dim=-1) if normalise else vectors
 
 

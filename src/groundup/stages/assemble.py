@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup import machine
 from groundup.corpus.policy import CorpusPolicy
-from groundup.errors import SourceError
+from groundup.errors import RecipeError, SourceError
 from groundup.pipeline.steps import Step
 from groundup.pipeline.store import Store
 from groundup.recipe import Recipe
@@ -77,6 +78,7 @@ def assemble(
             encoder=brought.encoder,
             brought=brought.encoder_digest,
             trained=plan.encoder is not None,
+            encoder_format=recipe.encoder_format,
             corpus_bytes=snapshot.total_bytes,
         ),
         release.step(
@@ -113,7 +115,13 @@ def judgements_digest(folder: Path) -> str:
 
 
 def resolve_brought(recipe: Recipe) -> Brought:
-    """The brought models' names, places and digests. Raises ModelError for what is missing, broken or unknown."""
+    """The brought models' names, places and digests.
+
+    Raises ModelError for what is missing, broken or unknown, RecipeError for a format that this machine is slow in.
+    """
+    if recipe.encoder_format == "bf16" and machine.profile().best_format != "bf16":
+        wrong = "bf16 is not faster than fp32 on this processor"
+        raise RecipeError(wrong, place="encoder_format", mend="Set int8, which is faster everywhere, or fp32.")
     base = encoder = None
     base_path = encoder_path = None
     base_digest = encoder_digest = None

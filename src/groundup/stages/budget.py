@@ -56,7 +56,8 @@ TRAINED_ENCODER_FLOPS = 1e7  # a token, of the encoders trained here in minutes
 def plan_step(recipe: Recipe, listed_bytes: int, listed_files: int, base: str | None, encoder: str | None) -> Step:
     """listed_bytes, listed_files: of all sources, before any is chosen. base, encoder: digests of brought models."""
     identity = recipe.identity()
-    for elsewhere in ("retrain_share", "sources", "base", "encoder"):  # paths, or no part of the choice
+    # Paths, or no part of the choice.
+    for elsewhere in ("retrain_share", "sources", "base", "encoder", "encoder_format"):
         identity.pop(elsewhere)
     identity["evaluation"] = {**identity["evaluation"], "judgements": len(recipe.evaluation.judgements)}
     return Step(

@@ -139,7 +139,7 @@ def _encoders(
     use_threads()
     found = {}
     for name in wanted:
-        encoder = load_encoder(release.model(name))
+        encoder = load_encoder(release.model(name)).use_format(policies["search"].get("encoder_format", "fp32"))
         encoder.name = name.removeprefix(ENCODER_PREFIX)
         found[encoder.name] = encoder
     return found

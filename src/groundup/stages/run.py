@@ -34,7 +34,7 @@ from groundup.stages.site import RunSite
 from groundup.stages.snapshot import list_files, read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
-    from groundup.interop.sentence_encoder import SentenceEncoder
+    from groundup.interop.sentence_encoder import NumberFormat, SentenceEncoder
 
 
 def run_pipeline(recipe: Recipe, root: Path, sink: Sink, *, retrain: bool = False) -> Outcome:
@@ -141,21 +141,21 @@ class _Run:
         policy = verdict.read_json("policy.json")
         if deadline is None and self.records["index"].state != "done" and self.index.measured:
             return ""
-        encoder = None if policy["encoder"] is None else self._encoder(policy["encoder"])
+        encoder = None if policy["encoder"] is None else self._encoder(policy["encoder"], policy["encoder_format"])
         done = 0 if encoder is None else self.index.embed(encoder, deadline, self.sink)
         self.index.measure(verdict.read_json("questions.json"), encoder)
         if encoder is None:
             return f"none: {policy['system']} serves, which needs no vectors"
         return f"{done:,} chunks embedded by {encoder.name}"
 
-    def _encoder(self, name: str) -> SentenceEncoder:
+    def _encoder(self, name: str, number_format: NumberFormat) -> SentenceEncoder:
         from groundup.interop.encoders import load_encoder
         from groundup.stages.encoder import NAME
 
         brought = self.site.brought
         place = brought.encoder_path if name == brought.encoder else self.artifacts["encoder"].path / NAME
         assert place is not None
-        encoder = load_encoder(place)
+        encoder = load_encoder(place).use_format(number_format)
         encoder.name = name
         return encoder
 

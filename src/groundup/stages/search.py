@@ -15,7 +15,7 @@ from groundup.stages.split import of_split
 
 if TYPE_CHECKING:
     from groundup.evaluation.verdict import Table
-    from groundup.interop.sentence_encoder import SentenceEncoder
+    from groundup.interop.sentence_encoder import NumberFormat, SentenceEncoder
 
 CORPUS = "your corpus"  # the name of the corpus' own questions in the table
 
@@ -31,6 +31,7 @@ def step(
     encoder: str | None,
     brought: str | None,
     trained: bool,
+    encoder_format: NumberFormat,
     corpus_bytes: int,
 ) -> Step:
     """judgements: folder → digest of its files. encoder, brought: name and digest of the brought encoder.
@@ -54,6 +55,7 @@ def step(
             "judgements": dict(judgements),
             "encoder": encoder,
             "brought": brought,
+            "encoder_format": encoder_format,
         },
         inputs=inputs,
         code=("groundup.evaluation", "groundup.retrieval", "groundup.nn", "groundup.interop", "groundup.stages.search"),
@@ -110,6 +112,7 @@ def run(context: Context) -> None:
         {
             "system": verdict.best,
             "encoder": best_dense,
+            "encoder_format": config["encoder_format"],
             "encoder_digest": next((encoder.digest for encoder in encoders if encoder.name == best_dense), ""),
             "dim": next((encoder.dim for encoder in encoders if encoder.name == best_dense), 0),
             "dense_weight": verdict.dense_weight,
@@ -150,11 +153,11 @@ def load_encoders(context: Context) -> list[SentenceEncoder]:
     use_threads()
     found = []
     if context.execution.encoder is not None:
-        brought = load_encoder(context.execution.encoder)
+        brought = load_encoder(context.execution.encoder).use_format(context.config["encoder_format"])
         brought.name = context.config["encoder"]
         found.append(brought)
     if "encoder" in context.inputs:
-        trained = load_encoder(context.inputs["encoder"].path / NAME)
+        trained = load_encoder(context.inputs["encoder"].path / NAME).use_format(context.config["encoder_format"])
         trained.name = NAME
         found.append(trained)
     return found
