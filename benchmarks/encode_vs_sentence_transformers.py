@@ -5,7 +5,7 @@
 
 The texts are functions and sections of the standard library's source, of mixed length, as an index holds them. All
 encode them with the same threads, alternating: theirs in fp32, ours in fp32, int8 and, where the processor multiplies
-it fast, bf16. Vectors are compared first. What int8 and bf16 cost in ranking: `hybrid_on_judged_sets.py --format`.
+it fast, bf16. Vectors are compared first. What int8 and bf16 cost in ranking: `encoder_formats.py`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     folder = find_encoder(options.encoder)
     texts = passages(options.texts)
-    formats: list[NumberFormat] = ["fp32", "int8"] + (["bf16"] if machine.profile().best_format == "bf16" else [])
+    formats: list[NumberFormat] = ["fp32", "int8"]
+    if machine.profile().best_format == "bf16":
+        formats.append("bf16")
     ours = {number_format: load_encoder(folder).use_format(number_format) for number_format in formats}
     peer = SentenceTransformer(str(folder), device="cpu")
 

@@ -28,7 +28,7 @@ FLAGS = {
     "releases": "rollback store as_json",
     "export": "model out to number_format drop_normalizer store as_json",
     "import": "model store as_json",
-    "inspect": "model text out store as_json",
+    "inspect": "model text out store as_json beside",
     "score": "model file jsonl store",
     "clean": "delete store as_json",
 }

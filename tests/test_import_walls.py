@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "tokens": {"progress", "machine", "corpus"},
     "training": {"nn", "tokens", "machine", "progress"},
     "generation": {"nn", "tokens", "machine", "progress"},
-    "inspection": {"nn"},
+    "inspection": {"nn", "tokens"},
     "interop": {"nn", "tokens", "machine", "progress"},
     "retrieval": {"corpus", "progress", "machine"},
     "evaluation": {"corpus", "tokens", "nn", "retrieval", "machine", "progress"},

@@ -82,6 +82,10 @@ Judgements = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random. [default: 0]")]
 Target = Literal["hf", "gguf"]
+MODEL_HELP = (
+    "`champion` (what serves), a release's id, a model of the release (`from-scratch`), a Hugging Face folder, a GGUF "
+    "file, or `smollm2` if installed."
+)
 DEFAULT_STORE = Path("groundup-store")
 INTERRUPTED = 130  # the shell's code for a command that Ctrl-C ended
 
@@ -351,16 +355,16 @@ def releases(
 
 @app.command()
 def score(
-    model: Annotated[
-        str, typer.Argument(help="champion, a release's id, `smollm2`, a model's folder or a GGUF file.")
-    ] = "champion",
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)] = "champion",
     file: Annotated[
-        Path | None, typer.Argument(help='Lines {"id": …, "text": …}; without a file, stdin is read.')
+        Path | None, typer.Argument(help='File of lines {"id": "a", "text": "…"}; without one, stdin is read.')
     ] = None,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="JSON lines, the only form there is.")] = True,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Read and write lines of JSON, the only form there is.")
+    ] = True,
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
-    """Say how surprised a model is by texts: for each line of JSON the tokens scored, their nats and their bytes.
+    """Say how surprised a model is by texts: of each, how many tokens were scored, their nats (−ln p) and bytes.
 
     Example: `groundup score smollm2 texts.jsonl`
     """
@@ -380,20 +384,24 @@ def score(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="champion, a release's id, `smollm2`, a model's folder or a GGUF file.")],
-    out: Annotated[Path, typer.Argument(help="Folder or file to make.")],
-    to: Annotated[Target, typer.Option("--to", help="hf: a folder of transformers; gguf: a file of llama.cpp.")] = "hf",
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    out: Annotated[Path, typer.Argument(help="Folder (hf) or file (gguf) to make; nothing is written over.")],
+    to: Annotated[
+        Target, typer.Option("--to", help="hf: a folder that transformers loads; gguf: a file for llama.cpp.")
+    ] = "hf",
     number_format: Annotated[
         str | None,
-        typer.Option("--format", help="What weights rest in: f32, f16, bf16, and q8_0 in gguf. [default: f32, f16]"),
+        typer.Option(
+            "--format", help="Of the weights: f32, f16 or bf16; in gguf q8_0 too. [default: f32 in hf, f16 in gguf]"
+        ),
     ] = None,
     drop_normalizer: Annotated[
-        bool, typer.Option("--drop-normalizer", help="Leave out a tokenizer's normalizer, which GGUF can't hold.")
+        bool, typer.Option("--drop-normalizer", help="Leave out the tokenizer's normalizer, which GGUF can't hold.")
     ] = False,
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Write a model for other programs, with its tokenizer and chat template.
+    """Write a language model for other programs, with its tokenizer and chat template.
 
     Example: `groundup export champion champion.gguf --to gguf`
     """
@@ -408,11 +416,13 @@ def export(
 
 @app.command(name="import")
 def import_(
-    model: Annotated[str, typer.Argument(metavar="FOLDER", help="A transformers folder or a GGUF file.")],
+    model: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Folder of Hugging Face or sentence-transformers, or a GGUF file.")
+    ],
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Read a model somebody else made and say what it is; what can't be computed exactly is refused by name.
+    """Read a model made elsewhere and say what it is, or what of it can't be computed exactly; nothing is copied.
 
     Example: `groundup import ~/models/SmolLM2-135M`
     """
@@ -427,23 +437,36 @@ def import_(
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="champion, a release's id, `smollm2`, a model's folder or a GGUF file.")],
-    text: Annotated[str, typer.Argument(help="A few sentences, at most some 256 tokens.")],
-    out: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("inspect.html"),
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A language model, named as for `score`; or an encoder: a folder of sentence-transformers, a BERT's "
+            "or ModernBERT's, `encoder-from-scratch` of the release, or `minilm` if installed."
+        ),
+    ],
+    text: Annotated[str, typer.Argument(help="A sentence or a few, at most some 256 tokens.")],
+    beside: Annotated[
+        str | None, typer.Option("--with", help="A second text, to see what an encoder finds alike in the two.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path("inspect.html"),
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Show what a model does with a text, in one page: attention, logit lens, probabilities, norms, gradients.
+    """Show what a model does with a text, in one page: attention, activations, and what they lead to.
+
+    That is, of language models and of encoders that predict hidden tokens, probabilities, logit lens and gradients;
+    of encoders that make vectors, what each token adds.
 
     Example: `groundup inspect smollm2 "The capital of France is Paris."`
     """
     from groundup.stages.inspect import inspect_text
 
-    found = inspect_text(model, text, store, out)
+    found = inspect_text(model, text, store, out, beside=beside)
     if as_json:
         _json(found.to_json())
     else:
-        _say(f"{len(found.tokens)} tokens through {found.name}: open {out}")
+        alike = "" if found.compared is None else f"; similarity {found.compared.similarity:.3f}"
+        _say(f"{len(found.tokens)} tokens through {found.name}{alike}: open {out}")
 
 
 @app.command()

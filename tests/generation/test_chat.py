@@ -11,6 +11,7 @@ from groundup.errors import RequestError
 from groundup.generation.chat import encode_chat, render_chat
 from groundup.tokens.tokenizer import Tokenizer
 from tests.generation.parts import tokenizer
+from tests.tokens.pieces import backend
 
 CHATML = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -61,6 +62,22 @@ def test_special_tokens_spelled_in_a_message_stay_text(attack: str) -> None:
         for token in ids
     )  # fmt: skip
     assert attack in shown  # and not a character of it is lost
+
+
+@pytest.mark.parametrize("form", ["llama", "first", "gemma"])
+def test_a_message_that_spells_a_special_token_changes_no_other_token(form: str) -> None:
+    """A space is put behind special tokens by the first form alone; the library encodes each stretch for comparison."""
+    ours = Tokenizer(backend(form), separator_id=1, eos_ids=[2])
+    template = "{{ bos_token }}{% for m in messages %}[INST] {{ m['content'] }} [/INST]</s>{% endfor %}"
+    plain = backend("llama" if form == "llama" else "never")
+    plain.encode_special_tokens = True
+    for content in ("hi", "see <s> and </s>", "</s>"):
+        stretch = plain.encode(f"[INST] {content} [/INST]").ids
+        message = {"role": "user", "content": content}
+        assert encode_chat(ours, template, [message, message]) == [1, *stretch, 2, *stretch, 2]
+    for content in ("hi", "a </s>"):  # where the template begins with text, that is put a space before
+        stretch = Tokenizer(backend(form)).encode(f"say {content}")
+        assert encode_chat(ours, "say {{ messages[0]['content'] }}", [{"role": "user", "content": content}]) == stretch
 
 
 def test_a_model_without_a_template_points_to_completions() -> None:

@@ -178,17 +178,22 @@ def test_larger_values_stand_higher_and_gaps_stay_gaps() -> None:
     assert chart([Curve("nothing", "one", [float("nan")])], "name", log=True) == ""
 
 
+def browse(page: str, folder: Path) -> str:
+    """The document as a browser leaves it after running its script."""
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    done = subprocess.run(
+        ["chromium", *flags, f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
+         f"file://{folder / 'page.html'}"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout.replace("&nbsp;", " ")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
 def test_a_browser_draws_every_part(found: Inspection, tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text(render(found), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    done = subprocess.run(
-        ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
-         f"file://{tmp_path / 'page.html'}"],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    drawn_page = done.stdout
+    drawn_page = browse(render(found), tmp_path)
     assert drawn_page.count("<canvas") == 3 * 4 + 1
     assert "Layer 0, head 0</h3>" in drawn_page
     cells = drawn_page.split('id="lens-table"')[1].split("</table>")[0].count("<td")
@@ -198,5 +203,45 @@ def test_a_browser_draws_every_part(found: Inspection, tmp_path: Path) -> None:
     query = found.answers[int(found.predictions.bits.argmax())]
     row = found.attention[0, 0, query]
     said = drawn_page.split('id="map-read"')[1].split("</p>")[0]
-    strongest = float(re.search(r"</span> ([\d.]+) %", said).group(1))  # type: ignore[union-attr]
+    strongest = float(re.search(r"</span> ([\d.]+)\s%", said).group(1))  # type: ignore[union-attr]
     assert strongest == pytest.approx(100 * float(row.max()), abs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
+def test_a_browser_writes_percentages_as_people_do(found: Inspection, tmp_path: Path) -> None:
+    assert found.predictions is not None
+    top = np.tile([1.0, 0.5, 0.031, 0.0015, 0.0003, 0.00002, 1e-9], (len(found.answers), 1))
+    ids = np.tile(found.tokens[:7], (len(found.answers), 1))
+    changed = dataclasses.replace(found, predictions=dataclasses.replace(found.predictions, top=top, top_ids=ids))
+    drawn_page = browse(render(changed), tmp_path)
+    guesses = drawn_page.split('id="chosen"')[1].split('id="lens"')[0]
+    written = re.findall(r'class="number">([^<]*)<', guesses)
+    assert written[:7] == ["100 %", "50 %", "3.1 %", "0.15 %", "0.03 %", "0.002 %", "&lt; 0.001 %"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium isn't installed")
+def test_a_browser_draws_an_encoders_vector_beside_a_second_text(tmp_path: Path) -> None:
+    model = drawn(config(causal=False))
+    found = inspect_model(model, tokenizer(), TEXT, name="encoder", pooling="mean", beside="a cat looked at the mat")
+    drawn_page = browse(render(found), tmp_path)
+    assert found.pooled is not None
+    assert found.compared is not None
+    share, parts = found.pooled.share, found.compared.parts
+    assert share is not None
+    assert parts is not None
+    token = int(share.argmax())
+
+    def inner(name: str) -> str:
+        return drawn_page.split(f'id="{name}"')[1].split("</div>")[0]
+
+    assert inner("vector-flow").count("<span") == inner("first-flow").count("<span") == len(found.tokens)
+    assert inner("second-flow").count("<span") == len(found.compared.tokens)
+    said = re.search(r": ([\d.]+)\s% of the vector", drawn_page)
+    assert said is not None
+    assert float(said[1]) == pytest.approx(100 * share[token], abs=0.5)
+    part = re.search(r"Its part in the similarity: (−?[\d.]+) of (−?[\d.]+)", drawn_page)
+    assert part is not None
+    assert float(part[1].replace("−", "-")) == pytest.approx(parts[token].sum(), abs=2e-3)
+    assert float(part[2].replace("−", "-")) == pytest.approx(found.compared.similarity, abs=6e-4)

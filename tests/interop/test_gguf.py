@@ -191,9 +191,11 @@ def test_damaged_headers_never_give_anything_but_a_model_or_a_named_error(
         ({"attn_logit_softcapping": 50.0}, "llama", r"llama\.attn_logit_softcapping is '50\.0'"),
         ({"something_new": 1}, "llama", r"llama\.something_new is '1', which isn't carried here"),
         ({"vocab_size": 300}, "llama", r"vocab_size is 300, but token_embd\.weight has 320 rows"),
-        ({"tokenizer.model": "llama"}, "llama", "tokenizer is of kind 'llama', not byte-level BPE"),
+        ({"tokenizer.model": "bert"}, "llama", "tokenizer is of kind 'bert', not BPE of bytes"),
+        ({"tokenizer.model": "llama"}, "llama", r"tokenizer\.ggml\.scores is missing"),
         ({"tokenizer.pre": "tekken"}, "llama", "pre-tokenizer 'tekken' isn't known here"),
         ({"block_count": 4}, "llama", r"lacks blocks\.3"),
+        ({"block_count": 10**9}, "llama", r"block_count is 1000000000, but it holds \d+ tensors"),
         ({"attention.head_count_kv": 3}, "llama", r"heads \(4\) is no multiple of kv_heads \(3\)"),
     ],
 )

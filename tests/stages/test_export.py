@@ -44,3 +44,14 @@ def test_what_is_there_is_not_written_over(finished: Finished, tmp_path: Path) -
 def test_an_unknown_number_format_is_named(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="hf has no number format 'q8_0'"):
         export_model("champion", finished.store, tmp_path / "model", "hf", "q8_0")
+
+
+def test_an_encoder_is_imported_and_not_exported(finished: Finished, tmp_path: Path) -> None:
+    found = import_model("encoder-from-scratch", finished.store)
+    assert (found.kind, found.does, found.run_option) == ("encoder", "makes vectors", "--encoder")
+    assert "Next: groundup run --encoder " in found.text()
+    decoder = import_model("champion", finished.store)
+    assert (decoder.kind, decoder.run_option) == ("decoder", "--base")
+    with pytest.raises(ModelError, match=r"it is an encoder, and this command takes language models"):
+        export_model("encoder-from-scratch", finished.store, tmp_path / "out", "hf", None)
+    assert not (tmp_path / "out").exists()

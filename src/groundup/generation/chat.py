@@ -75,8 +75,12 @@ def encode_chat(tokenizer: Tokenizer, template: str | None, messages: Sequence[M
         for message in messages
     ]
     ids: list[int] = []
-    for part in re.split(f"({spelled.pattern})", render_chat(template, broken, special=special)):
-        ids += [tokenizer.special[part]] if part in tokenizer.special else tokenizer.encode(part.replace(mark, ""))
+    parts = re.split(f"({spelled.pattern})", render_chat(template, broken, special=special))
+    for at, part in enumerate(parts):
+        if part in tokenizer.special:
+            ids.append(tokenizer.special[part])
+        else:
+            ids += tokenizer.encode(part.replace(mark, ""), inside=at > 0)
     return ids
 
 

@@ -141,6 +141,7 @@ class Generator:
         generated: list[int] = []
         first, cache, _ = self._prefix.read(fit.prompt, len(fit.prompt) + fit.max_tokens, cancelled)
         logits = self._usable(first)
+        begins = not any(map(self.tokenizer.token_bytes.__getitem__, fit.prompt))  # nothing but special tokens before
         while True:
             token = draw(processed(self._without_silent(logits), fit.prompt, generated, sampling), sampling, random)
             generated.append(token)
@@ -148,7 +149,8 @@ class Generator:
             if token in self.ends:
                 reason = "stop"
             else:
-                shown = text.feed(self.tokenizer.token_bytes[token])
+                data = self.tokenizer.decode_bytes([token]) if begins else self.tokenizer.token_bytes[token]
+                shown, begins = text.feed(data), False
                 reason = "stop" if text.stopped else "length" if len(generated) == fit.max_tokens else None
             if reason is not None:
                 shown += text.finish()

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from groundup.inspection.figures import figure
+
 HEIGHT = 230  # pixels
 FOOT = 20  # of them for the figures under the curves
 LEFT, RIGHT = 8.0, 98.5  # percent between which the layers stand
@@ -47,7 +49,7 @@ def chart(curves: Sequence[Curve], name: str, *, log: bool) -> str:
     for tick in _log_ticks(low, high) if log else _ticks(high):
         parts.append(f'<line class="grid" x1="0" x2="100%" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         if y(tick) > 12:
-            parts.append(f'<text x="0" y="{y(tick) - 3:.1f}">{_figure(tick)}</text>')
+            parts.append(f'<text x="0" y="{y(tick) - 3:.1f}">{figure(tick)}</text>')
     for layer in _labelled(first, last):
         anchor = "end" if layer == last and last > first else "middle"
         said = "emb" if layer < 0 else str(layer)
@@ -58,7 +60,7 @@ def chart(curves: Sequence[Curve], name: str, *, log: bool) -> str:
         paths += [f'<polyline class="{curve.kind}" points="{points}"/>' for points in _runs(spots)]
         parts += [
             f'<circle class="{curve.kind}" cx="{spot[0]:.2f}%" cy="{spot[1]:.1f}" r="2.4">'
-            f"<title>{html.escape(curve.name)}, {_layer(curve.start + i)}: {curve.values[i]:.3g}</title></circle>"
+            f"<title>{html.escape(curve.name)}, {_layer(curve.start + i)}: {figure(curve.values[i])}</title></circle>"
             for i, spot in enumerate(spots) if spot is not None
         ]  # fmt: skip
     box = f'width="100%" height="{HEIGHT}" viewBox="0 0 100 {HEIGHT}" preserveAspectRatio="none"'
@@ -103,14 +105,6 @@ def _labelled(first: int, last: int) -> list[int]:
     return [first, *(layer for layer in inner if layer != first and last - layer >= 0.6 * step), last][
         : None if last > first else 1
     ]
-
-
-def _figure(value: float) -> str:
-    return (
-        f"{value:,.10g}"
-        if value == 0 or 1e-3 <= value < 1e6
-        else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
-    )
 
 
 def _runs(spots: Sequence[tuple[float, float] | None]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from groundup.inspection.figures import figure
 from groundup.inspection.record import Float, Gradients, Inspection
 
 # By how much the first layer's weights may get less or more gradient than the last layer's. Not studied: SmolLM2 and
@@ -31,7 +32,7 @@ def gradient_words(gradients: Gradients) -> tuple[str, str]:
         return "vanishing", "No gradient reaches any layer."
     ratio = first / last if last else float("inf")
     verdict = "vanishing" if ratio < 1 / FAR else "exploding" if ratio > FAR else "sound"
-    said = f"The first layer's weights get {ratio:.2g} times the gradient of the last layer's"
+    said = f"The first layer's weights get {figure(ratio, 2)} times the gradient of the last layer's"
     meant = {
         "vanishing": f"less than one in {FAR:g}: it vanishes on its way back, and the first layers learn little",
         "exploding": f"more than {FAR:g} times: it explodes on its way back, and steps will overshoot",
@@ -48,7 +49,7 @@ def activation_words(inspection: Inspection) -> str:
         where = f"From layer {bad[0] - 1} on" if bad[0] else "From the embedding on"
         return f"{where}, the stream holds numbers that aren't finite: what follows means nothing."
     middle = np.median(stream, axis=1)
-    said = f"The stream's median length goes from {middle[0]:.3g} to {middle[-1]:.3g}."
+    said = f"The stream's median length goes from {figure(middle[0])} to {figure(middle[-1])}."
     ratio = stream.max(axis=1) / np.maximum(middle, 1e-30)
     row = int(ratio.argmax())
     if ratio[row] > 10:  # massive activations (Sun et al. 2024) are 100 to 10,000 times the median
@@ -56,3 +57,15 @@ def activation_words(inspection: Inspection) -> str:
         said += f" One position, “{token}”, is {ratio[row]:,.0f} times as long as the median at its peak"
         said += f" ({f'layer {row - 1}' if row else 'the embedding'}): such tokens serve attention as a place to rest."
     return said
+
+
+def pooled_words(inspection: Inspection) -> str:
+    """Whether a few tokens make most of the vector; "" where it isn't a mean."""
+    share = None if inspection.pooled is None else inspection.pooled.share
+    if share is None or not np.isfinite(share).all():
+        return ""
+    order = np.argsort(-share, kind="stable")
+    most = int(np.searchsorted(np.cumsum(share[order]), 0.5)) + 1
+    name = inspection.labels[inspection.tokens[int(order[0])]].strip() or "␣"
+    said = f"Half of the vector comes from {most} of {len(share)} tokens" if len(share) > 1 else "It has one token"
+    return f"{said}, the most from “{name}”." if len(share) > 1 else f"{said}."

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from groundup.errors import ModelError, RequestError
 from groundup.inspection.gradients import GradientSum
+from groundup.inspection.pooled import compare, take_apart
 from groundup.inspection.reading import Reading, Tokenizes, labels_of, read_text
 from groundup.inspection.record import Asks, Float, Inspection, Lens, Norms, Predictions
 from groundup.nn.attend import Probe
+from groundup.nn.encode import Pooling
 from groundup.nn.transformer import Transformer
 
 MOST_TOKENS = 256
@@ -28,25 +30,46 @@ MASKED_TOKENS = 1024  # tokens in a pass where each row hides one
 
 
 def inspect_model(
-    model: Transformer, tokenizer: Tokenizes | tokenizers.Tokenizer, text: str, *, name: str
+    model: Transformer,
+    tokenizer: Tokenizes | tokenizers.Tokenizer,
+    text: str,
+    *,
+    name: str,
+    pooling: Pooling | None = None,
+    beside: str | None = None,
+    limit: int | None = None,
 ) -> Inspection:
     """Everything `Inspection` holds, for a decoder, or an encoder with or without a head for masked tokens.
 
-    tokenizer: ours, or a brought encoder's own. The model is left as it was, gradients included. Memory: the weights
-    once more, for their gradients. Raises RequestError for a text without tokens or with more than can be shown,
-    ModelError if the tokenizer isn't the model's.
+    tokenizer: ours, or a brought encoder's own, which cuts nothing. pooling: how an encoder makes one vector of the
+    text, if it does. beside: a second text, whose vector is compared. limit: tokens that the encoder reads at most.
+    The model is left as it was, gradients included. Memory: the weights once more, for their gradients. Raises
+    RequestError for a text without tokens or with more than can be shown, ModelError if the tokenizer isn't the
+    model's.
     """
+    assert beside is None or pooling is not None, "vectors are compared, and this model makes none"
+    text, beside = _whole(text), None if beside is None else _whole(beside)
     reading = read_text(tokenizer, text, causal=model.config.causal)
-    _check(model, reading)
+    _check(model, reading, "text", limit)
+    other = None if beside is None else read_text(tokenizer, beside, causal=model.config.causal)
+    if other is not None:
+        _check(model, other, "with", limit)
     asks = _asks(model, reading)
     tokens = torch.tensor([reading.ids], device=model.embedding.weight.device)
+    pooled = compared = None
     with _at_rest(model):
-        attention, norms = _look(model, tokens)
+        attention, norms, hidden = _look(model, tokens)
+        if pooling is not None:
+            pooled = take_apart(hidden, pooling)
+        if pooling is not None and beside is not None and other is not None:
+            with torch.no_grad():
+                second = model(torch.tensor([other.ids], device=tokens.device))[0]
+            compared = compare(hidden, second, beside, other, pooling)
         answers = [place for place, special in enumerate(reading.special) if not special]
         if asks == "next":
             answers = list(range(1, len(reading.ids)))
         answered = _ask(model, _questions(tokens, answers, asks, reading.mask_id)) if asks else None
-    named = list(reading.ids)
+    named = [*reading.ids, *(other.ids if other is not None else [])]
     if answered is not None:
         named += [*answered.predictions.top_ids.ravel().tolist(), *answered.lens.top_ids.ravel().tolist()]
     return Inspection(
@@ -65,7 +88,14 @@ def inspect_model(
         predictions=answered.predictions if answered else None,
         lens=answered.lens if answered else None,
         gradients=answered.gradients.read() if answered else None,
+        pooled=pooled,
+        compared=compared,
     )
+
+
+def _whole(text: str) -> str:
+    """Half a surrogate pair, as a shell hands bytes over that aren't UTF-8, can't be written: it is read as "?"."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def most_tokens(model: Transformer) -> int:
@@ -74,16 +104,19 @@ def most_tokens(model: Transformer) -> int:
     return min(MOST_TOKENS, math.isqrt(MOST_WEIGHTS // (config.layers * config.heads)), config.context_length)
 
 
-def _check(model: Transformer, reading: Reading) -> None:
+def _check(model: Transformer, reading: Reading, param: str, limit: int | None) -> None:
     if reading.vocab_size > model.config.vocab_size:
         wrong = f"the tokenizer has {reading.vocab_size:,} tokens, the model {model.config.vocab_size:,}"
         raise ModelError(wrong, mend="Take the tokenizer that belongs to the model")
     if all(reading.special):
-        raise RequestError("the text has no tokens", mend="Give a sentence or two", param="text")
+        raise RequestError("the text has no tokens", mend="Give a sentence or two", param=param)
     most = most_tokens(model)
+    read = limit is not None and limit < most
+    most = limit if read and limit is not None else most
     if len(reading.ids) > most:
-        wrong = f"the text has {len(reading.ids):,} tokens, and a page shows {most} of this model"
-        raise RequestError(wrong, mend=f"Cut it to {most} tokens, about {3 * most} characters", param="text")
+        shown = f"this model reads {most} at most" if read else f"a page shows {most} of this model"
+        wrong = f"the text has {len(reading.ids):,} tokens, and {shown}"
+        raise RequestError(wrong, mend=f"Cut it to {most} tokens, about {3 * most} characters", param=param)
 
 
 def _asks(model: Transformer, reading: Reading) -> Asks | None:
@@ -111,8 +144,8 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _look(model: Transformer, tokens: Tensor) -> tuple[np.ndarray, Norms]:
-    """Attention (L, H, T, T) and norms, for tokens (1, T)."""
+def _look(model: Transformer, tokens: Tensor) -> tuple[np.ndarray, Norms, Tensor]:
+    """Attention (L, H, T, T), norms and hidden states (T, C), for tokens (1, T)."""
     patterns: list[np.ndarray] = []
     streams: list[Tensor] = []
     added: dict[str, list[Float]] = {"attention": [], "ffn": []}
@@ -132,12 +165,12 @@ def _look(model: Transformer, tokens: Tensor) -> tuple[np.ndarray, Norms]:
 
             hooks.append(writer.register_forward_hook(note))
     try:
-        model(tokens, probe=_both(probe, _streams(streams)))
+        hidden = model(tokens, probe=_both(probe, _streams(streams)))
     finally:
         for hook in hooks:
             hook.remove()
     norms = Norms(np.stack([_lengths(x)[0] for x in streams]), np.stack(added["attention"]), np.stack(added["ffn"]))
-    return np.stack(patterns), norms
+    return np.stack(patterns), norms, hidden[0]
 
 
 def _streams(kept: list[Tensor]) -> Probe:

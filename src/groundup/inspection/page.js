@@ -4,7 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const T = data.tokens.length, weights = await unpack(data.attention.weights);
   const answerOf = new Map(data.answers.map((place, answer) => [place, answer]));
-  const chosen = { token: mostSurprising(), layer: 0, head: 0, lensLayer: data.layers };
+  const chosen = { token: mostTelling(), layer: 0, head: 0, lensLayer: data.layers };
   const byId = (id) => document.getElementById(id);
 
   function make(tag, kind, text) {
@@ -14,7 +14,11 @@
     return element;
   }
 
-  function mostSurprising() {
+  function mostTelling() {
+    if (!data.asks && data.pooled && data.pooled.share) {
+      const shares = data.pooled.share.map((share, place) => data.special[place] ? -1 : share ?? -1);
+      return shares.indexOf(Math.max(...shares));
+    }
     if (!data.asks) return Math.max(0, data.special.indexOf(0));
     const { bits } = data.predictions;
     return data.answers[bits.indexOf(Math.max(...bits.map((one) => one ?? 0)))] ?? data.answers[0];
@@ -36,11 +40,14 @@
   const label = (id) => data.labels[id];
   const name = (id) => label(id).replace(/ /g, "␣").replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/\r/g, "␍") || "∅";
   const flowing = (id) => label(id).replace(/\r?\n/g, "↵\n").replace(/\r/g, "␍");
-  const percent = (p) => p === null ? "?" : p >= .9995 ? "100 %" : p >= .0995 ? `${(100 * p).toFixed(0)} %` : p >= .001 ? `${(100 * p).toPrecision(2)} %` : p > 0 ? `${(100 * p).toExponential(0)} %` : "0 %";
+  // as a person writes them: two digits where they say something, and never 3e-2 %
+  const percent = (p) => p === null ? "?" : (p >= .9995 ? "100" : p >= .0995 ? (100 * p).toFixed(0)
+    : p >= .001 ? (100 * p).toPrecision(2) : p >= 5e-5 ? (100 * p).toFixed(2) : p >= 1e-5 ? (100 * p).toFixed(3)
+    : p > 0 ? "< 0.001" : "0") + "\u00a0%";
 
   function choose(change) {
     Object.assign(chosen, change);
-    paintTokens(); paintLens(); paintHead(); paintLooked();
+    paintTokens(); paintLens(); paintVector(); paintCompared(); paintHead(); paintLooked();
   }
 
   // items in a row or grid, of which the chosen one is in the tab order and arrows move
@@ -164,6 +171,69 @@
     const line = make("p", "", `${row ? `Behind layer ${row - 1}` : "At the embedding"}, in place of `);
     line.append(make("b", "token", name(data.tokens[chosen.token])), `, which gets ${percent(share)}:`);
     box.replaceChildren(line, guesses(data.lens.ids[row][answer], data.lens.top[row][answer], data.tokens[chosen.token], share));
+  }
+
+  // the vector of the text
+  const minus = (text) => text.replace("-", "−");
+  function shade(span, value, most, title, colour) {
+    span.style.setProperty("--shade", `var(${colour})`);
+    span.style.setProperty("--much", `${most > 0 ? 60 * Math.min(Math.abs(value ?? 0) / most, 1) : 0}%`);
+    span.classList.toggle("against", value < 0);
+    span.title = title;
+  }
+  const largest = (values) => Math.max(...values.map((value) => Math.abs(value ?? 0)));
+  const signed = (p) => p === null ? "?" : p < 0 ? `−${percent(-p)}` : percent(p);
+  const vectorSpans = data.pooled ? flow(byId("vector-flow")) : [];
+  if (data.pooled) {
+    const { share, cosine } = data.pooled, shown = share ?? cosine, most = largest(shown);
+    vectorSpans.forEach((span, place) => shade(span, shown[place], most,
+      share ? `${signed(share[place])} of the vector` : `cosine ${minus((cosine[place] ?? NaN).toFixed(2))}`, "--accent"));
+  }
+  function paintVector() {
+    if (!data.pooled) return;
+    mark(vectorSpans, chosen.token);
+    const { share, cosine } = data.pooled, at = chosen.token, line = make("p");
+    line.append(make("b", "token", name(data.tokens[at])));
+    const near = `cosine with the vector ${cosine[at] === null ? "?" : minus(cosine[at].toFixed(2))}`;
+    line.append(share ? `: ${signed(share[at])} of the vector, where an even share is ${percent(1 / T)}; ${near}.` : `: ${near}.`);
+    const shown = share ?? cosine, most = largest(shown), box = make("div", "guesses");
+    const order = [...Array(T).keys()].sort((a, b) => (shown[b] ?? 0) - (shown[a] ?? 0));
+    const first = order.slice(0, 10);
+    if (!first.includes(at)) first.push(at);
+    for (const place of first) {
+      const bar = make("div", "bar");
+      bar.style.width = `${most > 0 ? 100 * Math.max(shown[place] ?? 0, 0) / most : 0}%`;
+      box.append(make("div", place === at ? "token true" : "token", name(data.tokens[place])), bar,
+        make("div", "number", share ? signed(share[place]) : minus((cosine[place] ?? NaN).toFixed(2))));
+    }
+    byId("vector-chosen").replaceChildren(line, box);
+  }
+
+  // a second text
+  const second = data.compared, firstSpans = second && second.parts ? flow(byId("first-flow")) : [];
+  const secondSpans = second ? second.tokens.map((id, place) => {
+    const span = make("span", second.special[place] ? "special dead" : "dead", flowing(id));
+    byId("second-flow").append(span);
+    return span;
+  }) : [];
+  const part = (value) => value === null ? "?" : Math.abs(value) < 5e-5 ? "0"
+    : minus(Math.abs(value) >= .1 ? value.toFixed(3) : value.toPrecision(2));
+  if (firstSpans.length) {
+    const sums = second.parts.map((row) => row.reduce((sum, value) => sum + (value ?? 0), 0)), most = largest(sums);
+    firstSpans.forEach((span, place) => shade(span, sums[place], most, part(sums[place]), "--serve"));
+  }
+  function paintCompared() {
+    if (!firstSpans.length) return;
+    mark(firstSpans, chosen.token);
+    const row = second.parts[chosen.token], most = largest(second.parts.flat());
+    secondSpans.forEach((span, place) => shade(span, row[place], most, part(row[place]), "--serve"));
+    const heading = byId("second-name");
+    heading.replaceChildren("What ", make("span", "token", name(data.tokens[chosen.token])), " has in common with each token of the second text");
+    const sum = row.reduce((sum, value) => sum + (value ?? 0), 0);
+    const strongest = [...row.keys()].sort((a, b) => (row[b] ?? 0) - (row[a] ?? 0)).slice(0, 3);
+    const line = make("p", "", `Its part in the similarity: ${part(sum)} of ${minus(second.similarity.toFixed(3))}, most of it with `);
+    strongest.forEach((place, at) => line.append(at ? ", " : "", make("span", "token", name(second.tokens[place])), ` ${part(row[place])}`));
+    byId("second-chosen").replaceChildren(line);
   }
 
   // attention

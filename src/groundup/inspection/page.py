@@ -15,7 +15,8 @@ import jinja2
 import numpy as np
 
 from groundup.inspection.charts import Curve, chart
-from groundup.inspection.health import activation_words, gradient_words
+from groundup.inspection.figures import figure
+from groundup.inspection.health import activation_words, gradient_words, pooled_words
 from groundup.inspection.reading import visible
 from groundup.inspection.record import Inspection
 
@@ -28,13 +29,14 @@ def render(inspection: Inspection) -> str:
     script = _resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["figure"] = lambda value: f"{value:,.3g}"
+    environment.filters["figure"] = figure
     data = json.dumps(inspection.to_json(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     gradients = inspection.gradients
     return environment.from_string(_resource("page.html")).render(
         found=inspection,
         name=visible(inspection.name),
         text=visible(inspection.text),
+        second="" if inspection.compared is None else visible(inspection.compared.text),
         layers=inspection.attention.shape[0],
         heads=inspection.attention.shape[1],
         policy=f"{POLICY}; script-src 'sha256-{digest}'",
@@ -43,6 +45,7 @@ def render(inspection: Inspection) -> str:
         data=data.replace("<", "\\u003c"),  # so that no text can end the element it stands in
         activations=_activations(inspection),
         activation_words=activation_words(inspection),
+        pooled_words=pooled_words(inspection),
         lens=_lens(inspection),
         gradients=_gradients(inspection),
         stream_gradients=_stream_gradients(inspection),

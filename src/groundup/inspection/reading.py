@@ -9,6 +9,8 @@ from typing import Protocol
 
 import tokenizers
 
+from groundup.tokens.bytelevel import token_to_bytes
+
 MASKS = ("<|mask|>", "[MASK]", "<mask>")
 # Controls that reorder text ("Trojan source"): a token has to read as it is.
 _REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -66,9 +68,11 @@ def visible(text: str) -> str:
 
 
 def _read_brought(tokenizer: tokenizers.Tokenizer, text: str) -> Reading:
-    encoding = tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))
+    encoding = tokenizer.encode(text)
     kept = [place for place, real in enumerate(encoding.attention_mask) if real]  # files come with padding to 128
-    names = {token.content: number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    added = tokenizer.get_added_tokens_decoder()
+    names = {token.content: number for number, token in added.items() if token.special}
+    pieces = isinstance(tokenizer.model, tokenizers.models.WordPiece)  # else byte-level, as ModernBERT's
 
     def label(number: int) -> str:
         token = tokenizer.id_to_token(number)
@@ -76,7 +80,10 @@ def _read_brought(tokenizer: tokenizers.Tokenizer, text: str) -> Reading:
             return f"<{number}>"
         if token in names:
             return visible(token)
-        return visible(token[2:] if token.startswith("##") else " " + token)  # WordPiece
+        if pieces:
+            return visible(token[2:] if token.startswith("##") else " " + token)
+        raw = token_to_bytes(token) if number not in added else token.encode()  # added ones are plain text
+        return visible(raw.decode("utf-8", "backslashreplace"))
 
     return Reading(
         [encoding.ids[place] for place in kept],

@@ -62,6 +62,26 @@ class Gradients:
 
 
 @dataclass(frozen=True)
+class Pooled:
+    """How each token's hidden state stands to the one vector that is made of them."""
+
+    by: Literal["mean", "cls"]
+    cosine: Float  # (T,) with the vector
+    share: Float | None  # (T,) of the vector, 1 in all; None where the vector is one token's
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A second text beside the first, S tokens."""
+
+    text: str
+    tokens: list[int]  # (S,)
+    special: list[bool]  # (S,)
+    similarity: float  # the cosine of the two vectors
+    parts: Float | None  # (T, S) of the similarity, which is their sum; None where the vectors are one token's
+
+
+@dataclass(frozen=True)
 class Inspection:
     """One text through one model. What a model has no head for is None."""
 
@@ -80,6 +100,8 @@ class Inspection:
     predictions: Predictions | None
     lens: Lens | None
     gradients: Gradients | None
+    pooled: Pooled | None = None  # of an encoder that makes one vector of a text
+    compared: Compared | None = None
 
     @property
     def mean_bits(self) -> float | None:
@@ -114,6 +136,8 @@ class Inspection:
             "predictions": _predictions(self.predictions),
             "lens": _lens(self.lens),
             "gradients": _gradients(self.gradients),
+            "pooled": _pooled(self.pooled),
+            "compared": _compared(self.compared),
         }  # fmt: skip
 
 
@@ -172,4 +196,26 @@ def _gradients(found: Gradients | None) -> dict[str, Any] | None:
         "ends": {name: plain(norm) for name, norm in found.ends.items()},
         "group_weights": {name: plain(norms) for name, norms in found.group_weights.items()},
         "end_weights": {name: plain(norm) for name, norm in found.end_weights.items()},
+    }
+
+
+def _pooled(found: Pooled | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "by": found.by,
+        "cosine": plain(found.cosine),
+        "share": None if found.share is None else plain(found.share),
+    }
+
+
+def _compared(found: Compared | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "text": found.text,
+        "tokens": found.tokens,
+        "special": [int(one) for one in found.special],
+        "similarity": round(found.similarity, 6),  # so that the page's script rounds it to what its words say
+        "parts": None if found.parts is None else plain(found.parts),
     }

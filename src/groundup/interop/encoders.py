@@ -30,10 +30,10 @@ def load_encoder(spec: str | Path) -> SentenceEncoder:
         return read_trained_encoder(folder, config, name=name, digest=digest)
     modules = read_modules(folder)
     model = read_model(folder, bare=True)
-    max_tokens = _limit(folder, modules.max_tokens, model.config)
-    backend = _backend(folder, model.config.vocab_size)
+    max_tokens = token_limit(folder, modules.max_tokens, model.config)
+    backend = read_backend(folder, model.config.vocab_size)
     if modules.lowercase:
-        _lowercase(backend)
+        put_lowercase_first(backend)
     return SentenceEncoder(
         name,
         model,
@@ -49,7 +49,7 @@ def load_encoder(spec: str | Path) -> SentenceEncoder:
     )
 
 
-def _limit(folder: Path, said: int | None, config: TransformerConfig) -> int:
+def token_limit(folder: Path, said: int | None, config: TransformerConfig) -> int:
     """Tokens at which texts are cut: what the settings say, else the least of tokenizer's and model's."""
     if said is None:
         longest: Any = read_json_if_any(folder / "tokenizer_config.json").get("model_max_length")
@@ -64,7 +64,7 @@ def _padding(config: dict[str, Any], vocab_size: int) -> int:
     return named if type(named) is int and 0 <= named < vocab_size else 0
 
 
-def _backend(folder: Path, vocab_size: int) -> tokenizers.Tokenizer:
+def read_backend(folder: Path, vocab_size: int) -> tokenizers.Tokenizer:
     path = folder / "tokenizer.json"
     if not path.exists():
         mend = "Save it again with a current sentence-transformers, which writes one"
@@ -91,7 +91,7 @@ def _tokenizes(backend: tokenizers.Tokenizer, max_tokens: int) -> TokenizeMany:
     return tokenize
 
 
-def _lowercase(backend: tokenizers.Tokenizer) -> None:
+def put_lowercase_first(backend: tokenizers.Tokenizer) -> None:
     """Puts lower case before all else, as sentence-transformers does, unless the tokenizer has it already."""
     own = json.loads(backend.to_str())["normalizer"]
     if '"lowercase": true' in json.dumps(own) or '"type": "Lowercase"' in json.dumps(own):

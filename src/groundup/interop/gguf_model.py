@@ -67,6 +67,10 @@ def read_gguf_config(file: GGUFFile) -> TransformerConfig:
     if window and not (type(window) is int and window >= context):
         wrong = f"its attention sees {window!r} of {context} positions (sliding_window)"
         raise ModelError(wrong, mend="Bring a model whose attention sees them all", place=place)
+    layers = whole("block_count")
+    if layers > len(file.tensors):  # said before a model of that size is built
+        wrong = f"{family}.block_count is {layers}, but it holds {len(file.tensors)} tensors"
+        raise ModelError(wrong, mend="Fetch the file again", place=place)
     if "token_embd.weight" not in file.tensors:
         raise ModelError("it lacks token_embd.weight", mend="Fetch the file again", place=place)
     vocabulary = file.tensors["token_embd.weight"].shape[0]
@@ -77,7 +81,7 @@ def read_gguf_config(file: GGUFFile) -> TransformerConfig:
         return TransformerConfig(
             vocab_size=vocabulary,
             width=width,
-            layers=whole("block_count"),
+            layers=layers,
             heads=heads,
             kv_heads=whole("attention.head_count_kv", heads),
             head_dim=head_dim,

@@ -1,4 +1,4 @@
-"""The tokenizer inside a GGUF file: byte-level BPE from its metadata.
+"""The tokenizer inside a GGUF file: BPE of bytes or of SentencePiece, from its metadata.
 
 Whatever would change the ids and isn't known is refused by name.
 """
@@ -12,11 +12,16 @@ import tokenizers
 
 from groundup.errors import ModelError
 from groundup.interop.gguf_pre import KNOWN, PreTokenizer
+from groundup.interop.gguf_sentencepiece import check_unused, from_scores
+from groundup.tokens.sentencepiece import BYTE_PIECES, KINDS
 from groundup.tokens.tokenizer import Tokenizer
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5  # tokenizer.ggml.token_type
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # tokenizer.ggml.token_type
+BYTES, SENTENCEPIECE = "gpt2", "llama"  # tokenizer.ggml.model
 BETWEEN_DOCUMENTS = "<|endoftext|>"  # of GPT-2, Qwen and SmolLM in pre-training; Llama begins each with its bos
-ENDS = ("<|im_end|>", "<|eot_id|>", "<|endoftext|>")
+ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>")
+# Of a SentencePiece file that doesn't say them, in llama.cpp.
+UNSAID = {"unknown": 0, "bos": 1, "eos": 2}
 # Ours: GGUF has one eos where a tokenizer has several ends, and no field for what stands between documents.
 OUR_SEPARATOR, OUR_ENDS = "groundup.separator_token_id", "groundup.end_token_ids"  # -1: no separator
 FETCH_AGAIN = "Fetch the file again"
@@ -36,22 +41,16 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 def read_tokenizer(metadata: Mapping[str, Any], place: str) -> Tokenizer:
     """The Tokenizer a GGUF file describes. Raises ModelError for another kind, or for what isn't known about it."""
     kind = metadata.get("tokenizer.ggml.model")
-    if kind != "gpt2":
-        other = {"llama": "SentencePiece isn't read here; b", "bert": "WordPiece isn't read here; b"}.get(
-            str(kind), "B"
-        )
-        mend = f"{other}ring a model whose tokenizer is byte-level BPE (Llama 3, Qwen, SmolLM)"
-        raise ModelError(f"its tokenizer is of kind {kind!r}, not byte-level BPE ('gpt2')", mend=mend, place=place)
-    _refuse_strangers(metadata, place)
+    if kind not in (BYTES, SENTENCEPIECE):
+        other = {"bert": "WordPiece isn't read here; b", "t5": "Unigram isn't read here; b"}.get(str(kind), "B")
+        mend = f"{other}ring a model whose tokenizer is {KINDS}"
+        wrong = f"its tokenizer is of kind {kind!r}, not BPE of bytes ({BYTES!r}) or SentencePiece ({SENTENCEPIECE!r})"
+        raise ModelError(wrong, mend=mend, place=place)
+    _refuse_strangers(metadata, kind, place)
     tokens = _texts(metadata, "tokenizer.ggml.tokens", place)
-    types = _types(metadata, tokens, place)
-    name = str(metadata.get("tokenizer.ggml.pre", "default"))
-    known = KNOWN.get(name)
-    if known is None:
-        raise ModelError(f"its pre-tokenizer {name!r} isn't known here", mend=AS_FOLDER, place=place)
+    types = _types(metadata, kind, tokens, place)
+    backend, begins = (_bytes if kind == BYTES else _sentencepiece)(metadata, tokens, types, place)
     added = [i for i, kind in enumerate(types) if kind in (UNKNOWN, CONTROL, USER_DEFINED)]
-    merges = _texts(metadata, "tokenizer.ggml.merges", place)
-    backend = _backend(_vocabulary(tokens, types), merges, known, place)
     backend.add_tokens(
         [tokenizers.AddedToken(tokens[i], special=types[i] != USER_DEFINED, normalized=False) for i in added]
     )
@@ -60,7 +59,8 @@ def read_tokenizer(metadata: Mapping[str, Any], place: str) -> Tokenizer:
         wrong = f"its special token {displaced} ({tokens[displaced]!r}) can't have that number"
         raise ModelError(wrong, mend=AS_FOLDER, place=place)
     specials = {tokens[i]: i for i in added if types[i] != USER_DEFINED}
-    separator, ends = _ends(metadata, specials, known, place)
+    unsaid = UNSAID if kind == SENTENCEPIECE else {}
+    separator, ends = _ends(metadata, specials, unsaid | special_ids(metadata), begins, place)
     return Tokenizer(backend, separator_id=separator, eos_ids=ends)
 
 
@@ -86,6 +86,45 @@ def _vocabulary(tokens: list[str], types: list[int]) -> dict[str, int]:
     return {token: number for number, (token, kind) in enumerate(zip(tokens, types, strict=True)) if kind != UNUSED}
 
 
+def _bytes(
+    metadata: Mapping[str, Any], tokens: list[str], types: list[int], place: str
+) -> tuple[tokenizers.Tokenizer, bool]:
+    """(tokenizer without added tokens, whether llama.cpp puts bos first unless the file says otherwise)."""
+    name = str(metadata.get("tokenizer.ggml.pre", "default"))
+    known = KNOWN.get(name)
+    if known is None:
+        raise ModelError(f"its pre-tokenizer {name!r} isn't known here", mend=AS_FOLDER, place=place)
+    merges = _texts(metadata, "tokenizer.ggml.merges", place)
+    return _backend(_vocabulary(tokens, types), merges, known, place), known.begins
+
+
+def _sentencepiece(
+    metadata: Mapping[str, Any], tokens: list[str], types: list[int], place: str
+) -> tuple[tokenizers.Tokenizer, bool]:
+    """As `_bytes`. Neither merges nor a pre-tokenizer count, if there are any: llama.cpp goes by scores alone."""
+    scores = metadata.get("tokenizer.ggml.scores")
+    if not isinstance(scores, list) or len(scores) != len(tokens):
+        wrong = "tokenizer.ggml.scores is missing" if scores is None else "it doesn't have one score for each token"
+        raise ModelError(wrong, mend=FETCH_AGAIN, place=place)
+    vocabulary = _vocabulary(tokens, types)
+    of_kind = {
+        kind: [number for number, one in enumerate(types) if one == kind] for kind in (NORMAL, UNKNOWN, UNUSED, BYTE)
+    }
+    strange = sorted({tokens[i] for i in of_kind[BYTE]}.symmetric_difference(BYTE_PIECES))
+    if strange:
+        wrong = f"{strange[0]!r} is {'not' if strange[0] in BYTE_PIECES else ''} among its byte tokens"
+        raise ModelError(wrong.replace("  ", " "), mend=AS_FOLDER, place=place)
+    check_unused([tokens[i] for i in of_kind[UNUSED]], vocabulary, place)
+    backend = from_scores(
+        vocabulary,
+        {tokens[i]: scores[i] for i in of_kind[NORMAL]},
+        next((tokens[i] for i in of_kind[UNKNOWN]), None),
+        prefixed=metadata.get("tokenizer.ggml.add_space_prefix", True),
+        place=place,
+    )
+    return backend, True
+
+
 def _backend(vocabulary: dict[str, int], merges: list[str], known: PreTokenizer, place: str) -> tokenizers.Tokenizer:
     pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
     try:
@@ -100,10 +139,10 @@ def _backend(vocabulary: dict[str, int], merges: list[str], known: PreTokenizer,
 
 
 def _ends(
-    metadata: Mapping[str, Any], specials: Mapping[str, int], known: PreTokenizer, place: str
+    metadata: Mapping[str, Any], specials: Mapping[str, int], ids: Mapping[str, int], begins: bool, place: str
 ) -> tuple[int | None, list[int]]:
     """(what stands before a document, where a text ends)."""
-    count, ids = len(metadata["tokenizer.ggml.tokens"]), special_ids(metadata)
+    count = len(metadata["tokenizer.ggml.tokens"])
     strange = next((name for name, number in ids.items() if not 0 <= number < count), None)
     if strange is not None:
         wrong = f"its {strange} token is {ids[strange]}, but it has {count} tokens"
@@ -114,21 +153,24 @@ def _ends(
     ends = [ids.get("eos"), ids.get("eot"), *(specials.get(token) for token in ENDS)]
     whole = [number for number in dict.fromkeys(ends) if number is not None]
     begin = ids.get("bos")
-    if metadata.get("tokenizer.ggml.add_bos_token", known.begins) and begin is not None:
+    if metadata.get("tokenizer.ggml.add_bos_token", begins) and begin is not None:
         return begin, whole
     return specials.get(BETWEEN_DOCUMENTS, begin if begin is not None else ids.get("eos")), whole
 
 
-def _types(metadata: Mapping[str, Any], tokens: list[str], place: str) -> list[int]:
+def _types(metadata: Mapping[str, Any], kind: str, tokens: list[str], place: str) -> list[int]:
     types: list[int] = metadata.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
     if not isinstance(types, list):
         raise ModelError("tokenizer.ggml.token_type is no list", mend=FETCH_AGAIN, place=place)
     if len(types) != len(tokens):
         wrong = f"it has {len(tokens)} tokens but {len(types)} types of them"
         raise ModelError(wrong, mend="Fetch it again", place=place)
-    strange = next((i for i, kind in enumerate(types) if kind not in (1, 2, 3, 4, 5)), None)
+    known = range(NORMAL, BYTE if kind == BYTES else BYTE + 1)
+    strange = next((i for i, number in enumerate(types) if number not in known), None)
     if strange is not None:
-        wrong = f"token {strange} ({tokens[strange]!r}) is of type {types[strange]}, which byte-level BPE doesn't have"
+        wrong = (
+            f"token {strange} ({tokens[strange]!r}) is of type {types[strange]}, which its kind ({kind}) doesn't have"
+        )
         raise ModelError(wrong, mend=AS_FOLDER, place=place)
     if len(set(tokens)) != len(tokens):
         seen: set[str] = set()
@@ -144,9 +186,11 @@ def _texts(metadata: Mapping[str, Any], key: str, place: str) -> list[str]:
     return values
 
 
-def _refuse_strangers(metadata: Mapping[str, Any], place: str) -> None:
+def _refuse_strangers(metadata: Mapping[str, Any], kind: str, place: str) -> None:
     for key, value in metadata.items():
         name = key.removeprefix("tokenizer.ggml.")
+        if kind == SENTENCEPIECE and name == "add_space_prefix" and isinstance(value, bool):
+            continue
         if name == key or name in _SAYS_NOTHING or name.endswith("_token_id") or value in _NEUTRAL.get(name, ()):
             continue
         raise ModelError(f"{key} is {str(value)[:60]!r}, which isn't carried here", mend=AS_FOLDER, place=place)

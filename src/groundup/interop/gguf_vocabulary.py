@@ -8,8 +8,21 @@ from typing import Any
 
 from groundup.errors import ModelError
 from groundup.interop.gguf_pre import name_of
-from groundup.interop.gguf_tokenizer import CONTROL, NORMAL, OUR_ENDS, OUR_SEPARATOR, UNUSED, USER_DEFINED
+from groundup.interop.gguf_sentencepiece import scores_for
+from groundup.interop.gguf_tokenizer import (
+    BYTE,
+    BYTES,
+    CONTROL,
+    NORMAL,
+    OUR_ENDS,
+    OUR_SEPARATOR,
+    SENTENCEPIECE,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+)
 from groundup.tokens.bytelevel import BYTE_TO_CHARACTER
+from groundup.tokens.sentencepiece import BYTE_PIECES
 from groundup.tokens.tokenizer import Tokenizer
 
 AS_FOLDER = "Export to a Hugging Face folder, which carries it"
@@ -25,7 +38,7 @@ def write_tokenizer(
     special_ids: Mapping[str, int] | None = None,
     drop_normalizer: bool = False,
 ) -> dict[str, Any]:
-    """Metadata with tokens, types, merges, pre-tokenizer, special tokens and chat template.
+    """Metadata with tokens, types, merges and pre-tokenizer (or scores), special tokens and chat template.
 
     vocab_size: the model's; numbers beyond the tokenizer's become unused tokens, for llama.cpp takes the count of
     tokens for the count of rows. special_ids: as gguf_tokenizer.special_ids gives them, kept where they are known.
@@ -33,28 +46,39 @@ def write_tokenizer(
     Raises ModelError for whatever would give other ids in llama.cpp.
     """
     state = json.loads(tokenizer.definition)
-    model = state["model"]
-    name = _checked_name(state, drop_normalizer)
-    tokens, types = _tokens(state, vocab_size)
-    pairs = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]
-    if not pairs or any(len(pair) != 2 or " " in "".join(pair) for pair in pairs):
-        raise _refused("its merges have a space inside a token" if pairs else "it has no merges")
+    tokens, types = _tokens(state, vocab_size, sentencepiece=tokenizer.form is not None)
     metadata: dict[str, Any] = {
-        "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": name,
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.token_type": types,
-        "tokenizer.ggml.merges": [" ".join(pair) for pair in pairs],
+        "tokenizer.ggml.add_space_prefix": tokenizer.form is not None and tokenizer.form.prefix == "every",
     }
+    if tokenizer.form is None:
+        metadata |= _byte_level(state, drop_normalizer)
+    else:
+        metadata |= {"tokenizer.ggml.model": SENTENCEPIECE, "tokenizer.ggml.pre": "default"}
+        metadata |= {"tokenizer.ggml.scores": scores_for(state, tokenizer.form, tokens)}
     metadata |= {f"tokenizer.ggml.{kind}_token_id": i for kind, i in _ids(tokenizer, special_ids or {}).items()}
     # A text to be continued begins behind the separator here; a template writes what a conversation begins with.
     begins = tokenizer.separator_id is not None and (chat_template is None or "bos_token" in chat_template)
-    metadata |= {"tokenizer.ggml.add_bos_token": begins, "tokenizer.ggml.add_space_prefix": False}
+    metadata |= {"tokenizer.ggml.add_bos_token": begins}
     metadata |= {OUR_SEPARATOR: -1 if tokenizer.separator_id is None else tokenizer.separator_id}
     metadata |= {OUR_ENDS: list(tokenizer.eos_ids)}
     if chat_template is not None:
         metadata["tokenizer.chat_template"] = chat_template
     return metadata
+
+
+def _byte_level(state: dict[str, Any], drop_normalizer: bool) -> dict[str, Any]:
+    name = _checked_name(state, drop_normalizer)
+    merges = state["model"]["merges"]
+    pairs = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in merges]
+    if not pairs or any(len(pair) != 2 or " " in "".join(pair) for pair in pairs):
+        raise _refused("its merges have a space inside a token" if pairs else "it has no merges")
+    return {
+        "tokenizer.ggml.model": BYTES,
+        "tokenizer.ggml.pre": name,
+        "tokenizer.ggml.merges": [" ".join(pair) for pair in pairs],
+    }
 
 
 def _checked_name(state: dict[str, Any], drop_normalizer: bool) -> str:
@@ -75,13 +99,17 @@ def _checked_name(state: dict[str, Any], drop_normalizer: bool) -> str:
     return name
 
 
-def _tokens(state: dict[str, Any], vocab_size: int) -> tuple[list[str], list[int]]:
-    texts: dict[int, tuple[str, int]] = {number: (token, NORMAL) for token, number in state["model"]["vocab"].items()}
+def _tokens(state: dict[str, Any], vocab_size: int, *, sentencepiece: bool) -> tuple[list[str], list[int]]:
+    kinds = dict.fromkeys(BYTE_PIECES, BYTE) if sentencepiece else {}
+    texts: dict[int, tuple[str, int]] = {
+        number: (token, kinds.get(token, NORMAL)) for token, number in state["model"]["vocab"].items()
+    }
     for token in state.get("added_tokens", []):
         strips = next((option for option in ("lstrip", "rstrip", "single_word") if token.get(option)), None)
         if strips is not None:
             raise _refused(f"its token {token['content']!r} takes the spaces around it ({strips})")
-        texts[token["id"]] = token["content"], CONTROL if token["special"] else USER_DEFINED
+        special = UNKNOWN if sentencepiece and token["content"] == state["model"].get("unk_token") else CONTROL
+        texts[token["id"]] = token["content"], special if token["special"] else USER_DEFINED
     if max(texts) >= vocab_size:
         wrong = f"it has {max(texts) + 1} tokens, the model {vocab_size}"
         raise _refused(wrong, "Take both from one and the same model")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from groundup.errors import ModelError
-from groundup.stages.models import load_decoder
+from groundup.stages.models import load_decoder, load_model
 
 if TYPE_CHECKING:
     from groundup.interop.base import BroughtDecoder
@@ -86,39 +87,43 @@ class Imported:
 
     path: Path
     name: str
+    kind: Literal["decoder", "encoder"]
     parameters: int
     layers: int
     width: int
     vocabulary: int
-    context_length: int
-    chats: bool
+    context_length: int  # of an encoder, where it cuts texts
+    does: str  # what one gets of it
+    run_option: Literal["--base", "--encoder"] | None  # by which `groundup run` takes it
     license: str
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "path": str(self.path)}
 
     def text(self) -> str:
-        place = os.path.relpath(self.path)
+        place = shlex.quote(os.path.relpath(self.path))
+        following = f"run {self.run_option} {place}" if self.run_option else f'inspect {place} "…"'
         return (
-            f"{self.name}: {self.parameters / 1e6:,.1f} M parameters, {self.layers} layers × {self.width}, "
-            f"{self.vocabulary:,} tokens, context {self.context_length:,}; "
-            f"{'chats' if self.chats else 'completes, no chat template'}; license {self.license}\n"
-            f"It is computed here as it was made. Next: groundup run --base {place}"
+            f"{self.name}: {self.kind}, {self.parameters / 1e6:,.1f} M parameters, "
+            f"{self.layers} layer{'s' * (self.layers > 1)} × {self.width}, "
+            f"{self.vocabulary:,} tokens, context {self.context_length:,}; {self.does}; license {self.license}\n"
+            f"It is computed here as it was made. Next: groundup {following}"
         )
 
 
 def import_model(spec: str, root: Path) -> Imported:
-    """Reads a model whole, which shows whether it can be used. Raises as `load_decoder`."""
-    decoder = load_decoder(spec, root)
-    config = decoder.model.config
-    return Imported(
-        Path(decoder.source),
-        decoder.name,
-        config.parameters(),
-        config.layers,
-        config.width,
-        config.vocab_size,
-        decoder.context_length,
-        decoder.chat_template is not None,
-        decoder.license,
-    )
+    """Reads a model whole, which shows whether it can be used. Raises as `load_model`."""
+    from groundup.interop.open_encoder import OpenEncoder
+
+    found = load_model(spec, root)
+    kind: Literal["decoder", "encoder"] = "decoder"
+    option: Literal["--base", "--encoder"] | None = "--base"
+    if isinstance(found, OpenEncoder):
+        kind, option = "encoder", "--encoder" if found.pooling is not None else None
+        context, predicts = found.max_tokens, found.model.config.head_transform
+        does = "makes vectors" if option else "predicts hidden tokens" if predicts else "doesn't say how it pools"
+    else:
+        context, does = found.context_length, "chats" if found.chat_template else "completes, no chat template"
+    config = found.model.config
+    shape = config.parameters(), config.layers, config.width, config.vocab_size
+    return Imported(Path(found.source), found.name, kind, *shape, context, does, option, found.license)

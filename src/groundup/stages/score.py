@@ -57,7 +57,7 @@ def score_lines(spec: str, root: Path, lines: Iterable[str]) -> Iterator[Scored]
                 continue
             first = int(tokenizer.encode_many([one.text])[0][0])
             nats = score.nats - math.log(tokenizer.vocab_size)  # what its first token was charged
-            yield Scored(one.name, score.tokens - 1, nats, score.text_bytes - len(tokenizer.token_bytes[first]))
+            yield Scored(one.name, score.tokens - 1, nats, score.text_bytes - len(tokenizer.decode_bytes([first])))
 
 
 def _asked(number: int, line: str) -> Asked:

@@ -2,6 +2,7 @@
 
 gigatoken reads a tokenizer.json; special tokens are taken out of it first, since a text is never read for them.
 It refuses vocabularies it has no fast path for (SmolLM2's lacks bytes and splits digits); then `tokenizers` encodes.
+A BPE of SentencePiece isn't given to it: what it puts before a text would have to be taken out again.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ class FastEncoder:
             import gigatoken
 
             state = json.loads(tokenizer_json)
+            if state["model"].get("byte_fallback"):
+                self.refusal = "byte fallback"
+                return None
             if any(not token["special"] for token in state["added_tokens"]) or state.get("normalizer") is not None:
                 self.refusal = "added words or a normalizer"
                 return None

@@ -1,8 +1,8 @@
 """One class for every tokenizer: those trained here and those that come with a brought model.
 
-It wraps a `tokenizers.Tokenizer` of the byte-level BPE kind and adds what scoring needs: the bytes of every token, what
-a text loses in encoding, and a digest. Text is never read for special tokens unless asked: a document that spells
-"<|endoftext|>" is a document about it.
+It wraps a `tokenizers.Tokenizer`, a BPE of bytes or of SentencePiece (see sentencepiece.py), and adds what scoring
+needs: the bytes of every token, what a text loses in encoding, and a digest. Text is never read for special tokens
+unless asked: a document that spells "<|endoftext|>" is a document about it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tokenizers
 
 from groundup.errors import ModelError
 from groundup.tokens.bytelevel import pre_tokenizer, token_to_bytes
+from groundup.tokens.sentencepiece import KINDS, SPACE, piece_to_bytes, read_form, without_prefix
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -31,11 +32,15 @@ Int32 = npt.NDArray[np.int32]
 
 
 class Tokenizer:
-    """Byte-level BPE between text and token ids.
+    """BPE between text and token ids.
 
     backend: tokenizer of the `tokenizers` library; its post-processor is never used.
     separator_id: what stands before a document; None if the model has nothing of the kind.
     eos_ids: ids at which a text ends in generation.
+    token_bytes: (V,) the bytes of each token inside a text; none of special tokens. A space that the tokenizer puts
+    before a text (Llama 2's ▁) is among them and is no part of the text: `decode_bytes` leaves it out.
+    form: None, or how a BPE of SentencePiece treats spaces.
+    Raises ModelError for an empty vocabulary, a form that isn't known, or ids that aren't in the vocabulary.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class Tokenizer:
         vocabulary = self._plain.get_vocab(with_added_tokens=True)
         if not vocabulary:
             raise ModelError("the tokenizer has no tokens", mend="Train it on some text first", place=TOKENIZER_FILE)
+        self.form = read_form(self._plain, TOKENIZER_FILE)
+        to_bytes = token_to_bytes if self.form is None else piece_to_bytes
         added = self._plain.get_added_tokens_decoder()
         self.special: dict[str, int] = {
             token.content: number for number, token in sorted(added.items()) if token.special
@@ -57,9 +64,11 @@ class Tokenizer:
         self.token_bytes: list[bytes] = [b""] * self.vocab_size
         for token, number in vocabulary.items():
             if number not in added:
-                self.token_bytes[number] = token_to_bytes(token)
+                self.token_bytes[number] = to_bytes(token)
             elif not added[number].special:
-                self.token_bytes[number] = token.encode("utf-8")
+                self.token_bytes[number] = token.encode("utf-8") if self.form is None else to_bytes(token)
+        if self.form is not None and (unknown := vocabulary.get(self._plain.model.unk_token or "")) is not None:
+            self.token_bytes[unknown] = b""  # stands for characters that are lost
         self.separator_id = separator_id
         self.eos_ids: list[int] = list(eos_ids)
         for number in [*self.eos_ids, *([] if separator_id is None else [separator_id])]:
@@ -72,24 +81,38 @@ class Tokenizer:
 
     # -- text → ids ----------------------------------------------------------------------------------------------
 
-    def encode(self, text: str, *, specials: bool = False) -> list[int]:
-        """Token ids of a text, nothing added. specials=True: special tokens spelled in it count (chat templates only).
+    def encode(self, text: str, *, specials: bool = False, inside: bool = False) -> list[int]:
+        """Token ids of a text, no special token added. specials=True: those spelled in it count (chat templates only).
 
+        inside: the text goes on behind a special token, where some tokenizers put no space as they do at a beginning.
         A lone surrogate, which no UTF-8 file can hold, is read as "?".
         """
-        backend = self._with_specials if specials else self._plain
+        backend = self._with_specials if specials else self._inside if inside else self._plain
         return list(backend.encode(_utf8(text), add_special_tokens=False).ids)
 
     def encode_many(self, texts: Sequence[str]) -> list[Int32]:
-        """As `encode`, for many texts at once: through gigatoken where its ids are the same on a sample."""
+        """As `encode`, for many texts at once: through gigatoken where its ids are the same on a sample.
+
+        A BPE of SentencePiece is encoded by `tokenizers` always (see fast.py)."""
         flat, counts = self._encoder.encode(texts)
         return np.split(flat, np.cumsum(counts)[:-1]) if len(counts) else []
 
     # -- ids → text ----------------------------------------------------------------------------------------------
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Bytes of the tokens in a row. Special tokens have none; an id outside the vocabulary raises IndexError."""
-        return b"".join(self.token_bytes[number] for number in ids)
+        """Bytes of the text that these tokens are, from its beginning on: those of the tokens in a row, without a space
+        that the tokenizer put in front. Special tokens have none; an id outside the vocabulary raises IndexError."""
+        if self.form is None or self.form.prefix == "none":
+            return b"".join(self.token_bytes[number] for number in ids)
+        parts, begins = [], True
+        for number in ids:
+            data = self.token_bytes[number]
+            if number in self._words:
+                begins = self.form.again
+            elif begins and data:
+                data, begins = data.removeprefix(b" "), False
+            parts.append(data)
+        return b"".join(parts)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the tokens; bytes that are no UTF-8 (a token may end inside a character) become U+FFFD."""
@@ -106,12 +129,15 @@ class Tokenizer:
         """UTF-8 bytes of the text that its encoding loses because the vocabulary has no token for them.
 
         Exact: bytes of the text less bytes of its tokens. A text without any of the vocabulary's absent bytes (every
-        text for ours, nearly every one for SmolLM2) is known to lose none without being encoded.
+        text for ours, nearly every one for SmolLM2) is known to lose none without being encoded. A BPE of SentencePiece
+        can't tell ▁ from a space: the two bytes by which they differ are lost. Where it puts no ▁ before a text that
+        begins with a space, that space is.
         """
         raw = _utf8(text).encode("utf-8")
-        if self._lossless and not raw.translate(None, self._present):
+        ambiguous = self.form is not None and (SPACE in text or (self.form.loses_space and text.startswith(" ")))
+        if self._lossless and not ambiguous and not raw.translate(None, self._present):
             return 0
-        return max(0, len(raw) - int(self.token_lengths[self.encode(text)].sum()))
+        return max(0, len(raw) - len(self.decode_bytes(self.encode(text))))
 
     @cached_property
     def _present(self) -> bytes:
@@ -120,8 +146,16 @@ class Tokenizer:
 
     @cached_property
     def _lossless(self) -> bool:
-        """Nothing but an absent byte loses anything: no normalizer, no space put in front."""
-        return json.loads(self.definition).get("normalizer") is None
+        """Nothing but an absent byte loses anything: no normalizer (but one that writes spaces as ▁), no added word
+        that takes the spaces around it."""
+        words = [token for number, token in self._plain.get_added_tokens_decoder().items() if number in self._words]
+        takes = any(token.lstrip or token.rstrip or (token.normalized and self.form is not None) for token in words)
+        return not takes and (self.form is not None or self._plain.normalizer is None)
+
+    @cached_property
+    def _words(self) -> frozenset[int]:
+        """Added tokens that aren't special: found in a text before anything else."""
+        return frozenset(self._plain.get_added_tokens_decoder().keys() - set(self.special.values()))
 
     # -- identity and files --------------------------------------------------------------------------------------
 
@@ -145,6 +179,8 @@ class Tokenizer:
         name_of = {number: name for name, number in self.special.items()}
         if self.eos_ids and self.eos_ids[0] in name_of:
             config["eos_token"] = name_of[self.eos_ids[0]]
+        if self.separator_id in name_of:  # chat templates name it; transformers puts none in front for this
+            config["bos_token"] = name_of[self.separator_id]
         named = (("pad_token", "<|pad|>"), ("mask_token", "<|mask|>"))
         config |= {field: token for field, token in named if token in self.special}
         ours = {"separator_id": self.separator_id, "eos_ids": self.eos_ids}
@@ -154,13 +190,16 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """Read what `save` wrote, or the tokenizer of a Hugging Face folder (byte-level BPE). Raises ModelError."""
+        """Read what `save` wrote, or the tokenizer of a Hugging Face folder (BPE of bytes or of SentencePiece).
+
+        Raises ModelError for what is none."""
         path = folder / TOKENIZER_FILE
         try:
             text = path.read_text(encoding="utf-8")
             state = json.loads(text)
             _check_kind(state, path)
             backend = tokenizers.Tokenizer.from_str(text)
+            read_form(backend, str(path))
         except FileNotFoundError as error:
             mend = "Name a folder with a tokenizer.json"
             raise ModelError("there is no such file", mend=mend, place=str(path)) from error
@@ -221,6 +260,14 @@ class Tokenizer:
         return tokenizers.Tokenizer.from_str(self.definition)
 
     @cached_property
+    def _inside(self) -> tokenizers.Tokenizer:
+        if self.form is None or self.form.prefix != "first":
+            return self._plain
+        backend = without_prefix(tokenizers.Tokenizer.from_str(self._plain.to_str()), self.form)
+        backend.encode_special_tokens = True
+        return backend
+
+    @cached_property
     def _encoder(self) -> Any:
         from groundup.tokens.fast import FastEncoder
 
@@ -260,10 +307,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _check_kind(state: Any, path: Path) -> None:
     model = state.get("model", {}) if isinstance(state, dict) else {}
     kind = model.get("type") or ("BPE" if "merges" in model else "unknown")
-    if kind != "BPE" or model.get("byte_fallback") or '"ByteLevel"' not in json.dumps(state.get("pre_tokenizer")):
+    level = '"ByteLevel"' in json.dumps(state.get("pre_tokenizer")) if isinstance(state, dict) else False
+    if kind != "BPE" or not (level or model.get("byte_fallback")):
+        without = "" if kind != "BPE" else ", without bytes"
         raise ModelError(
-            f"its kind is {kind}{' with byte fallback' if model.get('byte_fallback') else ''}, not byte-level BPE",
-            mend="Bring a model whose tokenizer is byte-level BPE (Llama 3, Qwen, SmolLM, GPT-2)",
+            f"its kind is {kind}{without}, which isn't read here",
+            mend=f"Bring a model whose tokenizer is {KINDS}",
             place=str(path),
         )
 
