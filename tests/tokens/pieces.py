@@ -68,14 +68,15 @@ def backend(form: str, *, words: tuple[str, ...] = ()) -> tokenizers.Tokenizer:
 
 def folder(path: Path, form: str) -> Path:
     """As transformers saves it, from the class of the family where that keeps the form."""
-    vocab, merges = vocabulary()
+    vocab, pairs = vocabulary()
+    merges: Any = pairs  # transformers' types know lists of lines alone
     made: Any
     if form == "gemma":
         made = transformers.GemmaTokenizer(
             vocab=vocab, merges=merges, bos_token="<s>", eos_token="</s>", pad_token="<unk>", mask_token="<unk>"
         )
     elif form == "first":
-        made = transformers.LlamaTokenizerFast(vocab=vocab, merges=merges)  # type: ignore[arg-type]
+        made = transformers.LlamaTokenizerFast(vocab=vocab, merges=merges)
     else:
         made = transformers.PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_object=backend(form), unk_token="<unk>", bos_token="<s>", eos_token="</s>"

@@ -102,6 +102,20 @@ def test_added_words_lose_and_add_nothing(form: str, text: str) -> None:
     assert tokenizer.missing_bytes(text) == 2 * text.count(SPACE)
 
 
+@pytest.mark.parametrize("form", LOSES)
+@given(text=texts)
+@example(text="a<t> b")
+@example(text="<t> b<t>c")
+@settings(max_examples=100, deadline=None)
+def test_spaces_that_added_words_take_are_counted(form: str, text: str) -> None:
+    tokenizer = made(form, ("<t>", "  x"))
+    decoded, back = tokenizer.decode(tokenizer.encode(text)), text.replace(SPACE, " ")
+    assert tokenizer.missing_bytes(text) == len(text.encode()) - len(decoded.encode())
+    sections = text.replace("  x", "<t>").replace(SPACE, " ").split("<t>")
+    lost = sections if form == "always" else sections[:1]
+    assert len(back) - len(decoded) == sum(section.startswith(" ") for section in lost)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_special_tokens_in_a_text_are_text_unless_asked(form: str) -> None:
     ids = made(form).encode("a<s>b</s>")

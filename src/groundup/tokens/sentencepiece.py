@@ -2,8 +2,8 @@
 
 The forms it has in tokenizer.json, and what each puts before a text. Whatever is none of them is refused by name.
 
-- Llama 2, Mistral 7B v0.1, TinyLlama: normalizers Prepend and Replace. A ▁ before every text, and after every added
-  token in it, as SentencePiece itself has it (Kudo & Richardson 2018) and llama.cpp after it.
+- Llama 2, Mistral 7B v0.1, TinyLlama: normalizers Prepend and Replace. A ▁ before every text, as SentencePiece itself
+  has it (Kudo & Richardson 2018), and behind every added token in it, as llama.cpp has it too.
 - The same, saved by a later transformers: pre-tokenizer Metaspace. Its ▁ is left out where a text begins with a space
   or ▁ already, so that space is lost; with "first" it stands at the very beginning alone.
 - Gemma: normalizer Replace. Nothing is put before a text. Its split at spaces finds none: they are ▁ by then.

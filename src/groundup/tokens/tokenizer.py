@@ -150,7 +150,9 @@ class Tokenizer:
         that takes the spaces around it."""
         words = [token for number, token in self._plain.get_added_tokens_decoder().items() if number in self._words]
         takes = any(token.lstrip or token.rstrip or (token.normalized and self.form is not None) for token in words)
-        return not takes and (self.form is not None or self._plain.normalizer is None)
+        if self.form is None:
+            return not takes and self._plain.normalizer is None
+        return not takes and not (words and self.form.prefix == "always")  # which loses a space behind each
 
     @cached_property
     def _words(self) -> frozenset[int]:
