@@ -157,3 +157,21 @@ def test_first_loss_is_that_of_a_uniform_guess() -> None:
     logits = model.logits(model(tokens))
     loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
     assert abs(loss.item() - 6.238) < 0.3  # ln 512
+
+
+@pytest.mark.parametrize("placement", ["pre", "post", "sandwich"])
+@pytest.mark.parametrize("norm", ["rmsnorm", "layernorm"])
+def test_the_stream_stays_in_fp32_under_autocast(placement: str, norm: str) -> None:
+    model = Transformer(replace(SMALL, norm_placement=placement, norm=norm, embedding_norm=True))
+    dtypes: dict[str, torch.dtype] = {}
+
+    def look(name: str, value: torch.Tensor) -> torch.Tensor:
+        dtypes[name] = value.dtype
+        return value
+
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.tensor([[1, 2, 3]]), probe=look)
+    streams = {name: dtype for name, dtype in dtypes.items() if name.endswith(("embedding", "middle", "stream"))}
+    assert set(streams.values()) == {torch.float32}, streams
+    assert dtypes["hidden"] == torch.float32
+    assert dtypes["blocks.0.value"] == torch.bfloat16

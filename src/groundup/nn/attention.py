@@ -70,7 +70,7 @@ class Attention(nn.Module):
         self.fused, self.qk_norm = config.fused_qkv, config.qk_norm
         if config.qk_norm:
             norm = config.head_dim, config.norm_eps, config.norm_weight, config.norm_offset
-            self.q_norm, self.k_norm = RMSNorm(*norm, wide=True), RMSNorm(*norm, wide=True)
+            self.q_norm, self.k_norm = RMSNorm(*norm), RMSNorm(*norm)
 
     def forward(self, x: Tensor, at: Pass) -> Tensor:
         """x and the result: (B, T, C)."""

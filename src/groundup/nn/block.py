@@ -25,10 +25,10 @@ class Block(nn.Module):
         self.post, self.dropout = config.norm_placement == "post", config.dropout
         self.residual, self.scale = config.residual, config.residual_scale
         sandwich, first = config.norm_placement == "sandwich", layer > 0 or config.first_norm
-        self.attention_norm = make_norm(config) if first else None
+        self.attention_norm = make_norm(config, rounds=not self.post) if first else None
         self.attention = Attention(config, layer)
         self.attention_post_norm = make_norm(config) if sandwich else None
-        self.ffn_norm = make_norm(config)
+        self.ffn_norm = make_norm(config, rounds=not self.post)
         self.ffn = FeedForward(config)
         self.ffn_post_norm = make_norm(config) if sandwich else None
 

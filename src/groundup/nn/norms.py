@@ -16,13 +16,12 @@ class RMSNorm(nn.Module):
     """x / sqrt(mean(x²) + eps) · weight over the last dimension (Zhang & Sennrich 2019), the mean in fp32 at least.
 
     offset: weights are stored less 1, so that weight decay pulls them to 1 (Gemma).
-    wide: under autocast the result stays in fp32, for what goes on in it; else it is rounded once, where each of the
-    products that read it would round it anew.
+    rounds: nothing but products reads the result, so under autocast it is rounded once, instead of by each of them.
     """
 
-    def __init__(self, width: int, eps: float, weight: bool = True, offset: bool = False, wide: bool = False) -> None:
+    def __init__(self, width: int, eps: float, weight: bool = True, offset: bool = False, rounds: bool = False) -> None:
         super().__init__()
-        self.width, self.eps, self.offset, self.wide = width, eps, offset, wide
+        self.width, self.eps, self.offset, self.rounds = width, eps, offset, rounds
         self.weight = nn.Parameter(torch.zeros(width) if offset else torch.ones(width)) if weight else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,7 +31,7 @@ class RMSNorm(nn.Module):
         if x.device.type == "cpu" and weight.dtype in _WIDE and torch.is_grad_enabled():
             dtype = x.dtype
             if torch.is_autocast_enabled("cpu"):
-                dtype = weight.dtype if self.wide else torch.get_autocast_dtype("cpu")
+                dtype = torch.get_autocast_dtype("cpu") if self.rounds else weight.dtype
             y: Tensor = _RMSNorm.apply(x, weight, self.eps, dtype)  # type: ignore[no-untyped-call]
             return y
         return F.rms_norm(_wide(x), weight.shape, _wide(weight), self.eps).to(x.dtype)
@@ -76,8 +75,8 @@ class _RMSNorm(torch.autograd.Function):
         return d_x.to(kept.dtype), d_weight, None, None
 
 
-def make_norm(config: TransformerConfig) -> nn.Module:
-    """One norm over the width, as the configuration says."""
+def make_norm(config: TransformerConfig, rounds: bool = False) -> nn.Module:
+    """One norm over the width, as the configuration says; rounds: as `RMSNorm` has it."""
     if config.norm == "rmsnorm":
-        return RMSNorm(config.width, config.norm_eps, config.norm_weight, config.norm_offset)
+        return RMSNorm(config.width, config.norm_eps, config.norm_weight, config.norm_offset, rounds)
     return nn.LayerNorm(config.width, config.norm_eps, config.norm_weight, bias=config.norm_bias)

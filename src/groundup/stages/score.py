@@ -37,19 +37,16 @@ class Scored:
 
 
 def score_lines(spec: str, root: Path, lines: Iterable[str]) -> Iterator[Scored]:
-    """A result a line {"id", "text"}, in order. Raises RequestError naming a line that is none, and as `load_decoder`.
+    """A result for each line {"id", "text"}, in order.
 
-    The model is loaded at the first line.
+    Raises RequestError naming a line that is none, and as `load_decoder`.
     """
     from groundup.evaluation.bits import score_documents
 
-    decoder = None
+    decoder = load_decoder(spec, root)
+    tokenizer, context = decoder.tokenizer, min(CONTEXT, decoder.context_length)
     asked = (_asked(number, line) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(itertools.islice(asked, AT_ONCE)):
-        if decoder is None:
-            decoder = load_decoder(spec, root)
-        tokenizer = decoder.tokenizer
-        context = min(CONTEXT, decoder.context_length)
         scores = score_documents(decoder.model, tokenizer, batch, context=context)
         for one, score in zip(batch, scores, strict=True):
             if tokenizer.separator_id is not None or not score.tokens:
