@@ -119,7 +119,13 @@ def _say(text: str) -> None:
 
 
 def _json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a surrogate pair, as JSON may hold
+            text = json.dumps(value, allow_nan=False)
+    typer.echo(text)
 
 
 @app.command()
@@ -378,8 +384,12 @@ def score(
     except OSError as error:
         raise RequestError(f"{file} can't be read ({error.strerror})", mend="Name a file of JSON lines.") from None
     with lines:
-        for scored in score_lines(model, store, lines):
-            _json(asdict(scored))
+        try:
+            for scored in score_lines(model, store, lines):
+                _json(asdict(scored))
+        except UnicodeDecodeError:
+            wrong = f"{file or 'stdin'} holds bytes that are no UTF-8"
+            raise RequestError(wrong, mend="Send lines of JSON in UTF-8.") from None
 
 
 @app.command()

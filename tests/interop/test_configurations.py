@@ -256,7 +256,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"quantization_config": {"quant_method": "gptq"}}, "weights are quantised .gptq."),
     ({"auto_map": {"AutoModel": "modeling_x.X"}}, "brings code of its own .auto_map."),
     ({"architectures": ["LlamaForSequenceClassification"]}, "its class is LlamaForSequenceClassification"),
-    ({"hidden_act": "mish"}, "activation 'mish'"),
+    ({"hidden_act": "mish"}, "hidden_act 'mish'"),
     ({"hidden_size": "wide"}, "hidden_size is 'wide'"),
     ({"hidden_size": None}, "hidden_size is missing"),
     ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes', not true or false"),

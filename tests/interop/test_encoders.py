@@ -149,7 +149,7 @@ def test_settings_of_the_folder_are_followed(folder: Path) -> None:
     [
         ("config.json", {"model_type": "roberta"}, "architecture 'roberta' isn't known here"),
         ("config.json", {"position_embedding_type": "relative_key"}, "positions are relative_key"),
-        ("config.json", {"hidden_act": "mish"}, "activation 'mish'"),
+        ("config.json", {"hidden_act": "mish"}, "hidden_act 'mish'"),
         ("config.json", {"num_hidden_layers": 7}, r"lacks blocks\.6"),
         ("config.json", {"vocab_size": None}, "vocab_size is missing"),
         ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "pools by mean_tokens, max_tokens"),

@@ -198,3 +198,39 @@ def test_padding_and_ends_are_not_those_of_the_familys_first_model(tmp_path: Pat
     assert [written[f"{name}_token_id"] for name in ("pad", "bos", "eos")] == [None, None, None]
     assert written["torch_dtype"] == "bfloat16"
     assert {weight.dtype for weight in load_file(tmp_path / "model.safetensors").values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_none_are_named(number: float, tmp_path: Path) -> None:
+    their_model(case("Llama", "LlamaForCausalLM")).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["model.norm.weight"][3] = number
+    change(tmp_path, weights)
+    with pytest.raises(ModelError, match=r"final_norm\.weight holds numbers that are none"):
+        read_model(tmp_path)
+
+
+def test_quantised_weights_and_impossible_depths_are_refused_at_once(tmp_path: Path) -> None:
+    their_model(case("Llama", "LlamaForCausalLM")).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    change(tmp_path, weights, num_hidden_layers=10**7)
+    with pytest.raises(ModelError, match="it has 10,000,000 layers, but its weights are"):
+        read_model(tmp_path)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    change(tmp_path, {**weights, name: weights[name].to(torch.int8)}, num_hidden_layers=3)
+    with pytest.raises(ModelError, match=rf"{name} rests in int8"):
+        read_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("hidden_act", ["silu"], r"its hidden_act \['silu'\] isn't known here"),
+        ("rope_scaling", {"rope_type": ["yarn"]}, r"scaled \(\['yarn'\]\)"),
+    ],
+)
+def test_fields_of_the_wrong_kind_are_named(field: str, value: object, message: str, tmp_path: Path) -> None:
+    their_model(case("Llama", "LlamaForCausalLM")).save_pretrained(tmp_path)
+    change(tmp_path, load_file(tmp_path / "model.safetensors"), **{field: value})
+    with pytest.raises(ModelError, match=message):
+        read_model(tmp_path)

@@ -253,3 +253,18 @@ def test_bytes_without_a_token_are_counted_never_lost(whole: Path) -> None:
     assert VOCABULARY.index("<tool>") in tokenizer.encode(text, specials=True)
     assert tokenizer.encode("<|im_end|>", specials=True) == [2]
     assert 2 not in tokenizer.encode("<|im_end|>")
+
+
+def test_tensors_that_lie_elsewhere_are_refused(whole: Path, tmp_path: Path) -> None:
+    """An offset of another place reads whatever lies there as weights."""
+    content = whole.read_bytes()
+    info = open_gguf(whole).tensors["blk.1.attn_q.weight"]
+    start = min(tensor.offset for tensor in open_gguf(whole).tensors.values())
+    old = struct.pack("<Q", info.offset - start)
+    name = content.index(b"blk.1.attn_q.weight")
+    at = content.index(old, name)
+    for moved in (info.offset - start + 1, 0, 2**63):
+        damaged = tmp_path / "moved.gguf"
+        damaged.write_bytes(content[:at] + struct.pack("<Q", moved) + content[at + 8 :])
+        with pytest.raises(ModelError, match=r"blk\.1\.attn_q\.weight doesn't begin where the tensor before it ends"):
+            open_gguf(damaged)

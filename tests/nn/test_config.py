@@ -94,6 +94,13 @@ def test_configurations_come_back_from_plain_data() -> None:
         ({"norm_eps": 0.0}, "norm_eps is 0.0"),
         ({"token_types": -1}, "token_types is -1"),
         ({"position": "sinusoidal", "width": 25}, "width is 25"),
+        ({"causal": "no"}, "causal is 'no'; set True or False"),
+        ({"qk_norm": 1}, "qk_norm is 1; set True or False"),
+        ({"norm_eps": "x"}, "norm_eps is 'x'; set a number"),
+        ({"attention_softcap": float("inf")}, "attention_softcap is inf; set a number"),
+        ({"windows": 4}, "windows is 4; set a tuple"),
+        ({"rope_scaling": "yarn"}, "rope_scaling is 'yarn'; set a RopeScaling"),
+        ({"head_dim": 2, "rope_scaling": RopeScaling("dynamic", 2.0, 8)}, "one pair is rotated; set 4"),
     ],
 )
 def test_impossible_configurations_name_the_field(changes: dict[str, object], message: str) -> None:

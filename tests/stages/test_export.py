@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from groundup.errors import ModelError
-from groundup.stages.export import export_model, import_model
+from groundup.stages.export import Target, export_model, import_model
 from groundup.stages.models import load_decoder
 from tests.stages.conftest import Finished
 
@@ -39,6 +39,13 @@ def test_what_is_there_is_not_written_over(finished: Finished, tmp_path: Path) -
     with pytest.raises(ModelError, match="there is something already"):
         export_model("champion", finished.store, tmp_path / "model", "gguf", None)
     assert (tmp_path / "model").read_text() == "mine"
+
+
+@pytest.mark.parametrize("target", ["hf", "gguf"])
+def test_a_place_that_can_not_be_written_is_named(finished: Finished, tmp_path: Path, target: Target) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ModelError, match=r"file/model: .* can't be written"):
+        export_model("champion", finished.store, tmp_path / "file" / "model", target, None)
 
 
 def test_an_unknown_number_format_is_named(finished: Finished, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from groundup.cli import app
 from groundup.errors import ModelError, RequestError
 from groundup.stages.models import find_decoder
 from groundup.stages.score import score_lines
@@ -45,9 +47,25 @@ def test_nats_equal_transformers_loss(finished: Finished) -> None:
 
 
 def test_a_line_that_is_no_text_is_named(finished: Finished) -> None:
-    for wrong in ("{", "[1]", '{"id": 1}', '{"text": 5}'):
+    for wrong in ("{", "[1]", '{"id": 1}', '{"text": 5}', '{"id": [{"x": NaN}], "text": "a"}'):
         with pytest.raises(RequestError, match="line 2 is no JSON object with a text"):
             list(score_lines("champion", finished.store, [lines()[0], wrong]))
+
+
+def test_any_id_comes_back_and_other_bytes_are_refused(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "half").write_text('{"id": "\\ud800", "text": "a"}\n{"id": null, "text": "Köln"}\n', encoding="utf-8")
+    (tmp_path / "bytes").write_bytes(b'{"id": 1, "text": "\xff\xfe"}\n')
+    score = ["score", "champion", "--store", str(finished.store)]
+    said = CliRunner().invoke(app, [*score, str(tmp_path / "half")])
+    assert [json.loads(line)["id"] for line in said.stdout.splitlines()] == ["\ud800", None]
+    refused = CliRunner().invoke(app, [*score, str(tmp_path / "bytes")])
+    assert refused.exit_code == RequestError.exit_code
+    assert "holds bytes that are no UTF-8" in " ".join(refused.stderr.split())
+
+
+def test_an_unknown_model_is_refused_before_anything_is_read(finished: Finished) -> None:
+    with pytest.raises(ModelError, match="nosuch"):
+        list(score_lines("nosuch", finished.store, []))
 
 
 def test_models_are_found_by_every_name(finished: Finished, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -31,6 +32,10 @@ def assemble(config: TransformerConfig, weights: Mapping[str, Tensor], *, place:
         )
         mend = "Take weights and configuration from one and the same model"
         raise ModelError(f"the weights don't fit the configuration: it {' and '.join(parts)}", mend=mend, place=place)
+    for name, weight in weights.items():
+        if not math.isfinite(float(weight.sum())):  # one pass over numbers that are read soon anyway
+            broken = "Take an earlier checkpoint, or fetch the file again"
+            raise ModelError(f"{name} holds numbers that are none (NaN or infinite)", mend=broken, place=place)
     model.load_state_dict(dict(weights), strict=True, assign=True)
     return model.eval()
 

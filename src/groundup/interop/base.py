@@ -91,8 +91,13 @@ def _from_folder(folder: Path) -> BroughtDecoder:
 def _chat_template(folder: Path) -> str | None:
     beside = folder / "chat_template.jinja"
     if beside.exists():
-        return beside.read_text(encoding="utf-8")
+        try:
+            return beside.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError("it can't be read as UTF-8", mend="Fetch the file again", place=str(beside)) from error
     template: Any = read_json_if_any(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):  # several under names: the default one
-        template = next((one.get("template") for one in template if one.get("name") == "default"), None)
+        template = next(
+            (one.get("template") for one in template if isinstance(one, dict) and one.get("name") == "default"), None
+        )
     return template if isinstance(template, str) else None

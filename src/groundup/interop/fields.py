@@ -88,8 +88,8 @@ class Fields:
 
     def activation(self, name: str, default: str) -> Activation:
         value = self._left.pop(name, default)
-        if value not in ACTIVATIONS:
-            self.refuse(f"its activation {value!r} isn't known here", f"Bring one of {', '.join(ACTIVATIONS)}")
+        if not isinstance(value, str) or value not in ACTIVATIONS:
+            self.refuse(f"its {name} {value!r} isn't known here", f"Bring one of {', '.join(ACTIVATIONS)}")
         return ACTIVATIONS[value]
 
     def only(self, name: str, *values: Any) -> None:

@@ -37,7 +37,11 @@ def read_model(folder: Path, *, bare: bool = False) -> Transformer:
     else:
         config = read_encoder_config(given, place, head=not bare and has_masked_head(given))
     family = FAMILIES_BY_NAME[given["model_type"]]
-    weights = to_ours(read_weights(weight_files(folder)), family.names, config, bare=bare, place=str(folder))
+    found = read_weights(weight_files(folder))
+    if config.layers > len(found):  # said before a model of that size is built
+        wrong = f"it has {config.layers:,} layers, but its weights are {len(found):,} tensors"
+        raise ModelError(wrong, mend="Take weights and configuration from one and the same model", place=place)
+    weights = to_ours(found, family.names, config, bare=bare, place=str(folder))
     return assemble(config, weights, place=str(folder))
 
 
@@ -59,6 +63,9 @@ def to_ours(
     ours: dict[str, Tensor] = {}
     for name, target in known.items():
         weight = theirs[name]
+        if not weight.is_floating_point():
+            mend = "Bring it in fp32, fp16 or bf16"
+            raise ModelError(f"{name} rests in {str(weight.dtype).removeprefix('torch.')}", mend=mend, place=place)
         if weight.dim() == 2 and target.rpartition(".")[0].endswith(names.transposed or "\0"):
             weight = weight.t().contiguous()
         ours |= dict(_parts(target, weight, config))

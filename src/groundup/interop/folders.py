@@ -21,7 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError("there is no such file", mend="Name a folder that is whole", place=str(path)) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"it can't be read as JSON ({error})", mend=FETCH_AGAIN, place=str(path)) from error
     if not isinstance(value, dict):
         raise ModelError("it holds no JSON object", mend=FETCH_AGAIN, place=str(path))

@@ -104,7 +104,14 @@ class _Header:
         if type(alignment) is not int or alignment < 1:
             raise self.broken(f"its alignment is {alignment!r}", FETCH_AGAIN)
         start = -(-self.at // alignment) * alignment
-        return metadata, [self.place(*info, start) for info in infos]
+        tensors, end = [], start
+        for info in infos:
+            tensor = self.place(*info, start)
+            if tensor.offset != end:  # bytes of another tensor would be read as this one's
+                raise self.broken(f"{tensor.name} doesn't begin where the tensor before it ends", FETCH_AGAIN)
+            tensors.append(tensor)
+            end += -(-tensor.size // alignment) * alignment
+        return metadata, tensors
 
     def scalar(self, code: str) -> Any:
         value = struct.unpack_from("<" + code, self.content, self.at)[0]

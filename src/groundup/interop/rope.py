@@ -84,7 +84,7 @@ def parse_rope(fields: Fields, given: Mapping[str, Any], where: str, theta: floa
     """(base, scaling) of one object; theta is the base if it names none."""
     kinds = [kind for kind in (given.get("rope_type"), given.get("type")) if kind is not None]
     kind = kinds[0] if kinds else "default"
-    if kind not in _SETTINGS or len(set(kinds)) > 1:
+    if not isinstance(kind, str) or kind not in _SETTINGS or any(other != kind for other in kinds):
         said = " and ".join(str(one) for one in kinds)
         fields.refuse(f"its rotary positions are scaled ({said})", f"Bring one of {', '.join(_SETTINGS)}")
     for name, value in given.items():

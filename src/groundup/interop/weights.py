@@ -71,3 +71,4 @@ def _write_shard(path: Path, shard: dict[str, Tensor], dtype: torch.dtype) -> No
     """Numbers are rounded here, a shard at a time: a model is never held twice."""
     numbers = {name: weight.to("cpu", dtype).contiguous() for name, weight in shard.items()}
     save_file(numbers, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # the library leaves it to its owner alone

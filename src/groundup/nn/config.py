@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,18 @@ Norm = Literal["rmsnorm", "layernorm"]
 NormPlacement = Literal["pre", "post", "sandwich"]
 Scaling = Literal["linear", "dynamic", "yarn", "llama3"]
 Initialisation = Literal["scaled", "gpt2", "normal", "truncated", "xavier", "kaiming", "orthogonal"]
+
+
+def check_kinds(values: Any) -> None:
+    """Raises ValueError for a switch that is neither on nor off, and for a number that is none or infinite."""
+    for field in fields(values):
+        value, name = getattr(values, field.name), type(values).__name__
+        if field.type == "bool" and not isinstance(value, bool):
+            raise ValueError(f"{name}.{field.name} is {value!r}; set True or False")
+        if field.type == "int" and type(value) is not int:
+            raise ValueError(f"{name}.{field.name} is {value!r}; set a whole number")
+        if field.type == "float" and (type(value) not in (int, float) or not math.isfinite(value)):
+            raise ValueError(f"{name}.{field.name} is {value!r}; set a number")
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class RopeScaling:
     whole_bounds: bool = True  # yarn: the two bounds rounded outwards to whole pairs
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if self.kind not in get_args(Scaling):
             raise ValueError(f"rope_scaling.kind is {self.kind!r}; set one of {', '.join(get_args(Scaling))}")
         if not self.factor >= 1:
@@ -108,6 +122,11 @@ class TransformerConfig:
     initialisation: Initialisation = "scaled"  # see init.py
 
     def __post_init__(self) -> None:
+        check_kinds(self)
+        if self.rope_scaling is not None and not isinstance(self.rope_scaling, RopeScaling):
+            raise ValueError(f"rope_scaling is {self.rope_scaling!r}; set a RopeScaling, or None")
+        if not isinstance(self.windows, tuple):
+            raise ValueError(f"windows is {self.windows!r}; set a tuple with a distance for each layer")
         sizes = ("vocab_size", "width", "layers", "heads", "kv_heads", "head_dim", "ffn_width", "context_length")
         for name in sizes:
             value = getattr(self, name)

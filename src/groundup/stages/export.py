@@ -59,7 +59,12 @@ def _to_folder(decoder: BroughtDecoder, out: Path, number_format: str) -> None:
     dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[number_format]
     known = "" if decoder.license == "unknown" else f"---\nlicense: {decoder.license}\n---\n\n"
     readme = f"{known}# {decoder.name}\n\nWritten by `groundup export`.\n"
-    save_decoder(out, decoder.model, decoder.tokenizer, dtype=dtype, chat_template=decoder.chat_template, readme=readme)
+    template = decoder.chat_template
+    try:
+        save_decoder(out, decoder.model, decoder.tokenizer, dtype=dtype, chat_template=template, readme=readme)
+    except OSError as error:
+        wrong = f"the folder can't be written ({error.strerror})"
+        raise ModelError(wrong, mend="Name a place that can be written", place=str(out)) from error
 
 
 def _to_gguf(decoder: BroughtDecoder, out: Path, number_format: str, drop_normalizer: bool) -> None:

@@ -57,9 +57,13 @@ def score_lines(spec: str, root: Path, lines: Iterable[str]) -> Iterator[Scored]
             yield Scored(one.name, score.tokens - 1, nats, score.text_bytes - len(tokenizer.decode_bytes([first])))
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _asked(number: int, line: str) -> Asked:
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=_no_number)
         text, name = value["text"], value.get("id", number)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         text = name = None
