@@ -86,7 +86,7 @@ def test_a_vector_is_its_texts_alone_whatever_stands_beside_it(brought: Sentence
 def test_int8_says_nearly_the_same_and_is_told_apart(brought: SentenceEncoder) -> None:
     small = load_encoder("minilm").use_format("int8")
     ours, exact = small.encode(TEXTS), brought.encode(TEXTS)
-    assert (ours * exact).sum(1).min() > 0.98
+    assert (ours * exact).sum(1).min() > 0.95  # weights have seven bits on processors without VNNI
     np.testing.assert_allclose(ours, np.concatenate([small.encode([text]) for text in TEXTS]), rtol=0, atol=1e-2)
     assert small.digest not in ("", brought.digest)
     assert small.digest == load_encoder("minilm").use_format("int8").digest
