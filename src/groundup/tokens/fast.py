@@ -47,32 +47,21 @@ class FastEncoder:
     def encode(self, texts: Sequence[str]) -> tuple[Int32, Int64]:
         """(ids of all texts in a row, number of ids of each text)."""
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        if self._fast is not None and not self._checked and clean:
-            self._check(clean)
+        self.settle(clean)
         if self._fast is None:
-            return _with_tokenizers(self._reference, clean)
+            return with_tokenizers(self._reference, clean)
         return _with_gigatoken(self._fast, clean)
+
+    def settle(self, texts: Sequence[str]) -> None:
+        """Compares both on these texts if that hasn't been done; then `name` is what encodes from here on."""
+        if self._fast is not None and not self._checked and texts:
+            self._check(texts)
 
     def _build(self, tokenizer_json: str) -> Any | None:
         try:
             import gigatoken
 
-            state = json.loads(tokenizer_json)
-            if state["model"].get("byte_fallback"):
-                self.refusal = "byte fallback"
-                return None
-            if any(not token["special"] for token in state["added_tokens"]) or state.get("normalizer") is not None:
-                self.refusal = "added words or a normalizer"
-                return None
-            specials = {token["content"] for token in state["added_tokens"]}
-            if specials & state["model"]["vocab"].keys():
-                state["model"]["vocab"] = {
-                    # A name no text can spell (its bytes are none of UTF-8) keeps the ids of the others in place.
-                    (_unspeakable(number) if token in specials else token): number
-                    for token, number in state["model"]["vocab"].items()
-                }
-            state["added_tokens"], state["post_processor"] = [], None
-            return gigatoken.Tokenizer.from_json(json.dumps(state))
+            return gigatoken.Tokenizer.from_json(without_specials(tokenizer_json))
         except Exception as error:  # it raises several kinds for what it can't do; each means the same here
             self.refusal = str(error)[:200] or type(error).__name__
             return None
@@ -80,11 +69,32 @@ class FastEncoder:
     def _check(self, texts: Sequence[str]) -> None:
         step = max(1, len(texts) // SAMPLE_TEXTS)
         sample = [*PROBES, *(text[:SAMPLE_CHARACTERS] for text in texts[::step])]
-        ids, counts = _with_tokenizers(self._reference, sample)
+        ids, counts = with_tokenizers(self._reference, sample)
         fast_ids, fast_counts = _with_gigatoken(self._fast, sample)
         self._checked = True
         if not (np.array_equal(counts, fast_counts) and np.array_equal(ids, fast_ids)):
             self._fast, self.refusal = None, "other ids than tokenizers on a sample"
+
+
+def without_specials(tokenizer_json: str) -> str:
+    """The same tokenizer without special tokens, as text; the ids of all others stay.
+
+    Raises ValueError where encoding needs more than its merges: byte fallback, added words, a normalizer.
+    """
+    state = json.loads(tokenizer_json)
+    if state["model"].get("byte_fallback"):
+        raise ValueError("byte fallback")
+    if any(not token["special"] for token in state["added_tokens"]) or state.get("normalizer") is not None:
+        raise ValueError("added words or a normalizer")
+    specials = {token["content"] for token in state["added_tokens"]}
+    if specials & state["model"]["vocab"].keys():
+        state["model"]["vocab"] = {
+            # A name no text can spell (its bytes are none of UTF-8) keeps the ids of the others in place.
+            (_unspeakable(number) if token in specials else token): number
+            for token, number in state["model"]["vocab"].items()
+        }
+    state["added_tokens"], state["post_processor"] = [], None
+    return json.dumps(state)
 
 
 def _unspeakable(number: int) -> str:
@@ -93,7 +103,8 @@ def _unspeakable(number: int) -> str:
     return BYTE_TO_CHARACTER[0xFF] * 4 + str(number)
 
 
-def _with_tokenizers(reference: tokenizers.Tokenizer, texts: Sequence[str]) -> tuple[Int32, Int64]:
+def with_tokenizers(reference: tokenizers.Tokenizer, texts: Sequence[str]) -> tuple[Int32, Int64]:
+    """(ids of all texts in a row, number of ids of each text), by the original."""
     encodings = [row.ids for row in reference.encode_batch_fast(list(texts), add_special_tokens=False)]
     counts = np.array([len(row) for row in encodings], dtype=np.int64)
     flat = np.fromiter((number for row in encodings for number in row), dtype=np.int32, count=int(counts.sum()))
