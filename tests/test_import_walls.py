@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "inspection": {"nn", "tokens"},
     "interop": {"nn", "tokens", "machine", "progress"},
     "retrieval": {"corpus", "progress", "machine"},
-    "evaluation": {"corpus", "tokens", "nn", "retrieval", "machine", "progress"},
+    "evaluation": {"corpus", "tokens", "nn", "retrieval", "infinigram", "machine", "progress"},
     "monitoring": {"progress", "machine", "retrieval"},
     "pipeline": {"progress", "machine", "evaluation"},
     "registry": {"pipeline", "evaluation", "progress", "__init__"},

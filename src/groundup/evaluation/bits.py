@@ -24,8 +24,17 @@ from torch.nn import functional as F
 
 from groundup.errors import ModelError
 from groundup.evaluation.scores import DocumentScore, Progress, Text, Tokenizes, bits_per_byte, cut
+from groundup.evaluation.token_record import TokenRecord
 
-__all__ = ["DocumentScore", "bits_per_byte", "computed_tokens", "cut", "score_documents", "windows"]
+__all__ = [
+    "DocumentScore",
+    "bits_per_byte",
+    "computed_tokens",
+    "cut",
+    "record_documents",
+    "score_documents",
+    "windows",
+]
 
 BATCH_TOKENS = 4096  # positions per forward pass. Not studied: enough that a product is large, little memory
 LOGITS_BYTES = 2**26  # of logits alive at a time; two such blocks with the softmax
@@ -67,6 +76,39 @@ def score_documents(
     Windows of like length, from any document, share a pass; memory is bounded by `batch_tokens` and LOGITS_BYTES.
     Raises ModelError if tokenizer and model don't fit or a probability is not a number, ValueError for a wrong stride.
     """
+    texts = [cut(document.text, max_bytes) for document in documents]
+    scores, _ = _score(model, tokenizer, documents, texts, context, stride, batch_tokens, progress, False)
+    return scores
+
+
+def record_documents(
+    model: Any,
+    tokenizer: Tokenizes,
+    documents: Sequence[Text],
+    *,
+    context: int,
+    stride: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    progress: Progress | None = None,
+) -> tuple[list[DocumentScore], TokenRecord]:
+    """As `score_documents`, with what the model said before each token."""
+    texts = [cut(document.text, None) for document in documents]
+    scores, record = _score(model, tokenizer, documents, texts, context, stride, batch_tokens, progress, True)
+    assert record is not None
+    return scores, record
+
+
+def _score(
+    model: Any,
+    tokenizer: Tokenizes,
+    documents: Sequence[Text],
+    texts: Sequence[str],
+    context: int,
+    stride: int | None,
+    batch_tokens: int,
+    progress: Progress | None,
+    keeps: bool,
+) -> tuple[list[DocumentScore], TokenRecord | None]:
     stride = max(1, context // 2) if stride is None else stride
     limit = getattr(getattr(model, "config", None), "vocab_size", tokenizer.vocab_size)
     if tokenizer.vocab_size > limit:
@@ -74,10 +116,10 @@ def score_documents(
             f"the tokenizer has {tokenizer.vocab_size:,} tokens, the model {limit:,}",
             mend="Take the tokenizer that belongs to the model",
         )
-    texts = [cut(document.text, max_bytes) for document in documents]
     encoded = [np.asarray(ids, dtype=np.int64) for ids in tokenizer.encode_many(texts)]
     missing = [tokenizer.missing_bytes(text) for text in texts]
     nats = np.array(missing, dtype=np.float64) * 8 * math.log(2)
+    record = TokenRecord.blank(encoded, tokenizer.vocab_size) if keeps else None
     sequences = []
     for index, ids in enumerate(encoded):
         if tokenizer.separator_id is not None:
@@ -90,20 +132,22 @@ def score_documents(
     model.eval()
     try:
         with torch.no_grad():  # not inference_mode: tables that the model keeps for later would be unfit for training
-            _add_nats(nats, model, sequences, context, stride, batch_tokens, progress)
+            _add_nats(nats, record, model, sequences, context, stride, batch_tokens, progress)
     finally:
         model.train(was_training)
     if not np.isfinite(nats).all():
         wrong = f"gives probabilities that are no numbers, first on document {documents[_first_bad(nats)].id}"
         raise ModelError(f"the model {wrong}", mend="Its weights are damaged, or training diverged; make it anew")
-    return [
+    scores = [
         DocumentScore(document.id, float(nats[i]), len(texts[i].encode()), len(encoded[i]), missing[i])
         for i, document in enumerate(documents)
     ]
+    return scores, record
 
 
 def _add_nats(
     nats: NDArray[np.float64],
+    record: TokenRecord | None,
     model: Any,
     sequences: list[Int64],
     context: int,
@@ -111,7 +155,7 @@ def _add_nats(
     batch_tokens: int,
     progress: Progress | None,
 ) -> None:
-    """Adds −ln p of every token but a sequence's first to its document's place in `nats`."""
+    """Adds −ln p of every token but a sequence's first to its document's place in `nats`; fills `record`, if any."""
     spans = [(i, *w) for i, ids in enumerate(sequences) for w in windows(max(0, len(ids) - 1), context, stride)]
     spans.sort(key=lambda span: (span[1] - span[2], span[0], span[1]))  # longest first: too little memory shows at once
     device = next(model.parameters()).device
@@ -130,19 +174,45 @@ def _add_nats(
         picked = hidden[
             torch.from_numpy(np.concatenate(rows)).to(device), torch.from_numpy(np.concatenate(columns)).to(device)
         ]
-        losses = _losses(model, picked, torch.from_numpy(np.concatenate(targets)).to(device))
+        places = None if record is None else _places(record, sequences, batch)
+        losses = _losses(model, picked, torch.from_numpy(np.concatenate(targets)).to(device), record, places)
         nats += np.bincount(np.concatenate(owners), weights=losses, minlength=len(nats))
         done += sum(end - start for _, start, end, _ in batch)
         if progress:
             progress("scoring tokens", done, total)
 
 
-def _losses(model: Any, hidden: torch.Tensor, targets: torch.Tensor) -> NDArray[np.float64]:
+def _places(
+    record: TokenRecord, sequences: list[Int64], batch: Sequence[tuple[int, int, int, int]]
+) -> NDArray[np.int64]:
+    """(N,) where in `record` the targets of a batch lie, in its order."""
+    parts = []
+    for i, _, end, first in batch:
+        separators = len(sequences[i]) - int(record.offsets[i + 1] - record.offsets[i])  # 0 or 1
+        parts.append(int(record.offsets[i]) - separators + np.arange(first + 1, end + 1))
+    return np.concatenate(parts)
+
+
+def _losses(
+    model: Any,
+    hidden: torch.Tensor,
+    targets: torch.Tensor,
+    record: TokenRecord | None,
+    places: NDArray[np.int64] | None,
+) -> NDArray[np.float64]:
     """−ln p of each target (N,), with logits for a few rows of hidden (N, C) at a time."""
     parts, start, size = [], 0, 1
     while start < len(targets):
         logits = model.logits(hidden[start : start + size]).float()
         parts.append(F.cross_entropy(logits, targets[start : start + size], reduction="none").double().cpu().numpy())
+        if record is not None and places is not None:
+            at = places[start : start + size]
+            logp = F.log_softmax(logits, -1)
+            best = logp.topk(record.best.shape[1])
+            record.logp[at] = -parts[-1]
+            record.entropy[at] = -(logp.exp() * logp).sum(-1).double().cpu().numpy()
+            record.best[at] = best.indices.cpu().numpy()
+            record.best_logp[at] = best.values.double().cpu().numpy()
         start += size
         size = max(1, LOGITS_BYTES // (4 * logits.shape[-1]))  # the first row tells how wide the logits are
     return np.concatenate(parts)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 
 from groundup.errors import ModelError, RequestError
+from groundup.generation.gain import Costs
 from groundup.generation.logits import Logits, draw, log_softmax, processed
+from groundup.generation.memory import Memory, Remembered, Target
 from groundup.generation.prefix import PrefixCache
 from groundup.generation.sampling import Sampling
+from groundup.generation.speculation import Ahead, Clock, Tally
 from groundup.generation.text import TextStream
 from groundup.generation.turns import Cancelled, Turns, never
-from groundup.nn.cache import KVCache
 from groundup.nn.transformer import Transformer
 from groundup.tokens.tokenizer import Tokenizer
 
@@ -26,7 +30,8 @@ FinishReason = Literal["stop", "length"]
 class Piece:
     """One token and the text that became certain with it, which may be empty or belong to tokens before it.
 
-    logprob: ln p of the token in the model's own distribution, before penalties, temperature and filters.
+    logprob: ln p of the token in the target's own distribution, before penalties, temperature and filters: the
+    decoder's, or that of its mixture with a memory where there is one.
     finish_reason: set on the last piece: "stop" for an end token or a stop string, "length" for max_tokens or the
     end of the context.
     """
@@ -52,6 +57,12 @@ class Generator:
 
     chat_template: the model's own, or None if it can't chat (see chat.py).
     turns: shared by generators that use the same cores.
+    clock: seconds, by which it is found whether drafts pay.
+
+    A text may be drawn with a memory, an argument of the methods that begin one. `target` names the distribution it is
+    drawn from: the "mixture" of decoder and memory, or the "decoder" alone, for which memory then only drafts. With
+    `speculate` off nothing is drafted. Drafts change the time a text takes and never the text, but where rounding
+    breaks a tie otherwise (speculation.py); without a memory all of this is as if it weren't there.
     """
 
     def __init__(
@@ -62,10 +73,12 @@ class Generator:
         chat_template: str | None = None,
         context_length: int | None = None,
         turns: Turns | None = None,
+        clock: Clock = time.perf_counter,
     ) -> None:
         self.model, self.tokenizer, self.chat_template = model.eval(), tokenizer, chat_template
         self.context_length = context_length or model.config.context_length
-        self.turns = turns or Turns()
+        self.turns, self.speculated = turns or Turns(), Tally()
+        self._costs, self._clock = Costs(), clock
         self._prefix = PrefixCache(model)
         self.ends = frozenset(
             [*tokenizer.eos_ids, *([] if tokenizer.separator_id is None else [tokenizer.separator_id])]
@@ -112,37 +125,66 @@ class Generator:
         *,
         truncate: bool = False,
         cancelled: Callable[[], bool] = never,
+        memory: Memory | None = None,
+        target: Target = "mixture",
+        speculate: bool = True,
     ) -> Iterator[Piece]:
         """Pieces, one per token; the last has a finish_reason. Same arguments, same pieces.
 
         Waits for its turn. Ends without a last piece if `cancelled` turns true. The turn is given back when the
         iterator is used up or closed. Raises RequestError for a prompt that doesn't fit or when too many wait.
         """
-        return self.stream_fit(self.fit(prompt_ids, sampling, truncate=truncate), sampling, cancelled=cancelled)
+        fit = self.fit(prompt_ids, sampling, truncate=truncate)
+        return self.stream_fit(fit, sampling, cancelled=cancelled, memory=memory, target=target, speculate=speculate)
 
-    def stream_fit(self, fit: Fit, sampling: Sampling, *, cancelled: Callable[[], bool] = never) -> Iterator[Piece]:
+    def stream_fit(
+        self,
+        fit: Fit,
+        sampling: Sampling,
+        *,
+        cancelled: Callable[[], bool] = never,
+        memory: Memory | None = None,
+        target: Target = "mixture",
+        speculate: bool = True,
+    ) -> Iterator[Piece]:
         """As `stream`, for a prompt that was made to fit already."""
-        return self._pieces(fit, sampling, cancelled)
+        remember = partial(Remembered, memory, fit.prompt, target, speculate=speculate)
+        return self._pieces(fit, sampling, cancelled, remember)
 
-    def generate(self, prompt_ids: Sequence[int], sampling: Sampling, *, truncate: bool = False) -> str:
+    def generate(
+        self,
+        prompt_ids: Sequence[int],
+        sampling: Sampling,
+        *,
+        truncate: bool = False,
+        memory: Memory | None = None,
+        target: Target = "mixture",
+        speculate: bool = True,
+    ) -> str:
         """The whole text at once."""
-        return "".join(piece.text for piece in self.stream(prompt_ids, sampling, truncate=truncate))
+        pieces = self.stream(prompt_ids, sampling, truncate=truncate, memory=memory, target=target, speculate=speculate)
+        return "".join(piece.text for piece in pieces)
 
-    def _pieces(self, fit: Fit, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+    def _pieces(
+        self, fit: Fit, sampling: Sampling, cancelled: Callable[[], bool], remember: Callable[[], Remembered]
+    ) -> Iterator[Piece]:
         try:
             with self.turns.turn(cancelled):
-                yield from self._loop(fit, sampling, cancelled)
+                yield from self._loop(fit, sampling, cancelled, remember())
         except Cancelled:
             return
 
-    def _loop(self, fit: Fit, sampling: Sampling, cancelled: Callable[[], bool]) -> Iterator[Piece]:
+    def _loop(
+        self, fit: Fit, sampling: Sampling, cancelled: Callable[[], bool], remembered: Remembered
+    ) -> Iterator[Piece]:
         random = np.random.default_rng(sampling.seed)
         text = TextStream(sampling.stop)
         generated: list[int] = []
-        first, cache, _ = self._prefix.read(fit.prompt, len(fit.prompt) + fit.max_tokens, cancelled)
-        logits = self._usable(first)
+        row, cache, _ = self._prefix.read(fit.prompt, len(fit.prompt) + fit.max_tokens, cancelled)
+        ahead = Ahead(self.model, cache, remembered, self._can_go_on, self._costs, self.speculated, self._clock)
         begins = not any(map(self.tokenizer.token_bytes.__getitem__, fit.prompt))  # nothing but special tokens before
         while True:
+            logits = remembered.mix(self._usable(row))
             token = draw(processed(self._without_silent(logits), fit.prompt, generated, sampling), sampling, random)
             generated.append(token)
             shown, reason = "", None
@@ -157,12 +199,8 @@ class Generator:
             yield self._piece(shown, token, logits, reason, sampling.top_logprobs)  # type: ignore[arg-type]
             if reason is not None or cancelled():
                 return
-            logits = self._usable(self._step(token, cache))
-
-    @torch.no_grad()
-    def _step(self, token: int, cache: KVCache) -> torch.Tensor:
-        hidden = self.model(torch.tensor([[token]]), cache=cache)  # (1, 1, C)
-        return self.model.logits(hidden[:, -1])[0]  # (V,)
+            remembered.advance(token)
+            row = ahead.after(token, fit.max_tokens - len(generated))
 
     def _usable(self, logits: torch.Tensor) -> Logits:
         values: Logits = logits.to(torch.float64).numpy(force=True)
@@ -170,6 +208,9 @@ class Generator:
             mend = "Its weights are broken or its number format overflows: load it again in fp32"
             raise ModelError("the model computes something that is no number", mend=mend)
         return values
+
+    def _can_go_on(self, token: int) -> bool:
+        return token >= 0 and token not in self.ends and not self._shows_nothing(token)
 
     def _without_silent(self, logits: Logits) -> Logits:
         if not len(self._silent):

@@ -84,7 +84,8 @@ class Recall:
             return logits
         favourite = self._distribute()
         known = min(len(logits), len(self._p))
-        best, best_logp = np.empty(BEST, np.int64), np.empty(BEST)
+        width = min(BEST, len(logits))
+        best, best_logp = np.empty(width, np.int64), np.empty(width)
         total, entropy = _evidence(logits, best, best_logp)
         evidence = Evidence(np.array([entropy]), best[None], best_logp[None])
         row = Survey(

@@ -12,7 +12,7 @@ from groundup.errors import RecipeError, SourceError
 from groundup.pipeline.steps import Step
 from groundup.pipeline.store import Store
 from groundup.recipe import Recipe
-from groundup.stages import corpus, decoder, encoder, language, release, scores, search, split, tokens
+from groundup.stages import corpus, decoder, encoder, language, memory, release, scores, search, split, tokens
 from groundup.stages.plan import Plan
 from groundup.stages.snapshot import Snapshot
 
@@ -54,9 +54,18 @@ def assemble(
         scores.ngram_step(),
     ]
     if plan.decoder is not None:
-        steps += [decoder.step(plan.decoder.config, plan.decoder.training, plan.decoder.passes), scores.decoder_step()]
+        steps += [
+            decoder.step(plan.decoder.config, plan.decoder.training, plan.decoder.passes),
+            scores.decoder_step(),
+            memory.trained_step(),
+            memory.mix_step("decoder", seed=recipe.seed),
+        ]
     if brought.base_digest is not None:
-        steps.append(scores.base_step(brought.base_digest))
+        steps += [
+            scores.base_step(brought.base_digest),
+            memory.base_step(brought.base_digest, snapshot.total_bytes),
+            memory.mix_step("base", seed=recipe.seed, base_digest=brought.base_digest),
+        ]
     steps += [
         language.verdict_step(seed=recipe.seed, base=brought.base, scratch=plan.decoder is not None),
         language.samples_step(

@@ -198,7 +198,7 @@ def _measured_bytes(recipe: Recipe, machine: Machine, seconds: float, base: Path
 
     flops = base_config(base).flops_per_token(1024)
     speed = EFFICIENCY * machine.formats["fp32"] * 1e9 / flops  # tokens a second
-    fits = int(speed * seconds * BYTES_PER_TOKEN / 2)  # two columns
+    fits = int(speed * seconds * BYTES_PER_TOKEN / 3)  # two columns, and as much to fit on
     measured = min(MAX_MEASURED_BYTES, max(MIN_MEASURED_BYTES, fits))
     choose("held-out text", f"{measured / 1e3:.0f} kB a column", f"the base reads about {speed:,.0f} tokens/s in fp32")
     return measured

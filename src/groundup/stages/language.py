@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.identity import digest_of
 from groundup.pipeline.steps import Context, Step
-from groundup.stages.scores import read_scores
+from groundup.stages.memory import ALONE, has_mixture
+from groundup.stages.scores import Scores, read_scores
 from groundup.stages.split import COLUMNS
+
+if TYPE_CHECKING:
+    from groundup.evaluation.language_verdict import System
+    from groundup.evaluation.scores import DocumentScore
 
 SCRATCH = "from-scratch"  # the decoder trained here, in tables and in the API
 BASELINES = {"score-5-gram": "5-gram (Kneser–Ney)", "score-zstd": "zstd -19"}
+WITH_MEMORY = " + memory"  # behind the name of a decoder
 SAMPLE_TOKENS = 48
 PROMPT_BYTES = 240
 
@@ -22,9 +28,9 @@ def verdict_step(*, seed: int, base: str | None, scratch: bool) -> Step:
     """base: name of the brought decoder. scratch: whether a decoder is trained here."""
     inputs = {"split": "split", "tokens": "tokens", **{name: name for name in BASELINES}}
     if scratch:
-        inputs |= {"score-decoder": "score-decoder", "decoder": "decoder"}
+        inputs |= {"score-decoder": "score-decoder", "mix-decoder": "mix-decoder", "decoder": "decoder"}
     if base is not None:
-        inputs["score-base"] = "score-base"
+        inputs |= {"score-base": "score-base", "mix-base": "mix-base"}
     code = ("groundup.evaluation", "groundup.stages.language")
     return Step("verdict-language", run_verdict, identity={"seed": seed, "base": base}, inputs=inputs, code=code)
 
@@ -35,7 +41,7 @@ def run_verdict(context: Context) -> None:
     from groundup.evaluation.words import count
 
     found = {name: read_scores(artifact) for name, artifact in context.inputs.items() if name.startswith("score-")}
-    titled = {name: {COLUMNS[column]: scores for column, scores in by.items()} for name, by in found.items()}
+    titled = {name: _titled(scores) for name, scores in found.items()}
     systems = []
     scratch = None
     if "decoder" in context.inputs:
@@ -43,6 +49,7 @@ def run_verdict(context: Context) -> None:
         parameters, seen = count(decoder.metrics["parameters"]), count(decoder.metrics["tokens"])
         note = f"{parameters} parameters, trained here on {seen} tokens"
         systems.append(System(SCRATCH, "candidate", titled["score-decoder"], note))
+        systems += _with_memory(context, "decoder", SCRATCH, brought=False)
         curve = [
             (int(point["tokens"]), point["held_out_bits_per_byte"])
             for point in decoder.read_json("curve.json")
@@ -58,14 +65,43 @@ def run_verdict(context: Context) -> None:
     if "score-base" in context.inputs:
         name = context.config["base"]
         systems.append(System(name, "candidate", titled["score-base"], "brought, as it came", brought=True))
+        systems += _with_memory(context, "base", name, brought=True)
     systems += [System(BASELINES[name], "baseline", titled[name]) for name in BASELINES]
     overlap = {COLUMNS[name]: found["share"] for name, found in context.inputs["split"].metrics["overlap"].items()}
     table = language_table(systems, seed=context.config["seed"], scratch=scratch, overlap=overlap)
     (context.work / "table.json").write_text(to_json(table), encoding="utf-8")
     timeless = json.loads(to_json(replace(table, sentence="")))  # the sentence says how long training took
     context.stand_in("table.json", digest_of(timeless))
-    champion = table.champion
-    write_json(context.work / "champion.json", {"champion": None if champion is None else champion.name})
+    name = None if table.champion is None else table.champion.name
+    write_json(
+        context.work / "champion.json",
+        {
+            "champion": None if name is None else name.removesuffix(WITH_MEMORY),
+            "memory": name is not None and name.endswith(WITH_MEMORY),
+        },
+    )
+
+
+def _titled(scores: Scores) -> dict[str, list[DocumentScore]]:
+    return {title: scores[column] for column, title in COLUMNS.items()}
+
+
+def _with_memory(context: Context, decoder: str, name: str, *, brought: bool) -> list[System]:
+    """The decoder mixed with the corpus' memory, and that memory alone, where there is one."""
+    from groundup.evaluation.language_verdict import System
+    from groundup.evaluation.words import count
+
+    artifact = context.inputs[f"mix-{decoder}"]
+    if not has_mixture(artifact):
+        return []
+    both, alone = _titled(read_scores(artifact)), _titled(read_scores(artifact, ALONE))
+    fitted = f"gate fitted on {count(artifact.metrics['fitting_tokens'])} other held-out tokens"
+    return [
+        System(
+            f"{name}{WITH_MEMORY}", "candidate", both, f"with the corpus as ∞-gram memory, {fitted}", brought=brought
+        ),
+        System(f"∞-gram in {name}'s tokens", "baseline", alone, "the corpus' memory alone"),
+    ]
 
 
 def samples_step(*, seed: int, base: str | None, base_digest: str | None, scratch: bool) -> Step:

@@ -11,12 +11,14 @@ from groundup.corpus.document import Document, read_documents
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
 from groundup.pipeline.store import Artifact
-from groundup.stages.split import COLUMNS, of_split
+from groundup.stages.split import COLUMNS, FITTING, of_split
 
 if TYPE_CHECKING:
     from groundup.evaluation.scores import DocumentScore
+    from groundup.interop.base import BroughtDecoder
 
 Scores = dict[str, "list[DocumentScore]"]  # by column
+SCORES, RECORD = "scores.json", "record.npz"
 CODE = ("groundup.evaluation", "groundup.nn", "groundup.tokens", "groundup.interop", "groundup.stages.scores")
 
 
@@ -38,34 +40,20 @@ def zstd_step() -> Step:
 
 
 def run_decoder(context: Context) -> None:
-    from groundup.evaluation.bits import score_documents
     from groundup.interop.base import load_base
-    from groundup.machine import use_threads
 
-    use_threads()
     trained = load_base(context.inputs["decoder"].path / "model")
     length = trained.model.config.context_length
-    _score_all(
-        context,
-        lambda texts: score_documents(
-            trained.model, trained.tokenizer, texts, context=length, progress=context.progress
-        ),
-    )
+    _record_all(context, trained, length)
     context.metrics |= {"context": length, "stride": length // 2}
 
 
 def run_base(context: Context) -> None:
-    from groundup.evaluation.bits import score_documents
     from groundup.interop.base import load_base
-    from groundup.machine import use_threads
 
-    use_threads()
     base = load_base(context.execution.base)
     length = min(2048, base.context_length)
-    _score_all(
-        context,
-        lambda texts: score_documents(base.model, base.tokenizer, texts, context=length, progress=context.progress),
-    )
+    _record_all(context, base, length)
     context.metrics |= {"context": length, "stride": length // 2, "name": base.name, "license": base.license}
 
 
@@ -90,18 +78,37 @@ def run_zstd(context: Context) -> None:
     context.metrics |= {"dictionary_bytes": len(dictionary)}
 
 
+def _record_all(context: Context, decoder: BroughtDecoder, length: int) -> None:
+    """Scores of all columns and of the texts to fit on, and what the decoder said before each of their tokens."""
+    from groundup.evaluation.bits import record_documents
+    from groundup.machine import use_threads
+
+    use_threads()
+    split = context.inputs["split"]
+    parts = {name: read_documents(split.file(f"{name}.parquet")) for name in (*COLUMNS, FITTING)}
+    texts = [text for found in parts.values() for text in found]
+    scores, record = record_documents(
+        decoder.model, decoder.tokenizer, texts, context=length, progress=context.progress
+    )
+    record.save(context.work / RECORD)
+    found = iter(scores)
+    write_scores(context, {name: list(islice(found, len(texts))) for name, texts in parts.items()})
+
+
 def _score_all(context: Context, score: Callable[[Sequence[Document]], list[DocumentScore]]) -> None:
     """Scores the texts of all columns in one go: what is costly to set up is set up once."""
     columns = {column: read_documents(context.inputs["split"].file(f"{column}.parquet")) for column in COLUMNS}
     found = iter(score([text for texts in columns.values() for text in texts]))
-    scores: Scores = {column: list(islice(found, len(texts))) for column, texts in columns.items()}
-    write_json(
-        context.work / "scores.json", {column: [asdict(one) for one in found] for column, found in scores.items()}
-    )
+    write_scores(context, {column: list(islice(found, len(texts))) for column, texts in columns.items()})
 
 
-def read_scores(artifact: Artifact) -> Scores:
+def write_scores(context: Context, scores: Scores, name: str = SCORES) -> None:
+    write_json(context.work / name, {part: [asdict(one) for one in found] for part, found in scores.items()})
+
+
+def read_scores(artifact: Artifact, name: str = SCORES) -> Scores:
+    """By part: the columns, and for decoders the texts to fit on."""
     from groundup.evaluation.scores import DocumentScore
 
-    stored = artifact.read_json("scores.json")
-    return {column: [DocumentScore(**one) for one in found] for column, found in stored.items()}
+    stored = artifact.read_json(name)
+    return {part: [DocumentScore(**one) for one in found] for part, found in stored.items()}

@@ -1,0 +1,153 @@
+"""Training documents → a memory of the corpus for each decoder's tokenizer, and what it adds to that decoder.
+
+Measured is a memory of the training documents alone: what is held out stands in none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from groundup.pipeline.files import write_json
+from groundup.pipeline.steps import Context, Step
+from groundup.stages.scores import RECORD, SCORES, read_scores, write_scores
+from groundup.stages.split import COLUMNS, FITTING, of_split
+
+if TYPE_CHECKING:
+    from groundup.tokens.tokenizer import Tokenizer
+
+SEGMENT, MIXTURE, ALONE, BANDS = "segment", "mixture.json", "memory.json", "bands.json"
+CODE = ("groundup.infinigram", "groundup.tokens", "groundup.stages.memory")
+
+
+def trained_step() -> Step:
+    """For the decoder trained here: its tokens are there already."""
+    return Step("memory-decoder", run_trained, identity={}, inputs={"tokens": "tokens"}, code=CODE)
+
+
+def base_step(base_digest: str, train_bytes_bound: int) -> Step:
+    return Step(
+        "memory-base",
+        run_base,
+        identity={"base": base_digest},
+        inputs={"corpus": "corpus", "split": "split"},
+        code=CODE,
+        disk_bytes=4 * train_bytes_bound,  # 8 bytes a token of two bytes of text or more
+    )
+
+
+def mix_step(decoder: str, *, seed: int, base_digest: str | None = None) -> Step:
+    """decoder: "decoder" or "base"."""
+    inputs = {"split": "split", f"memory-{decoder}": f"memory-{decoder}", f"score-{decoder}": f"score-{decoder}"}
+    if decoder == "decoder":
+        inputs["decoder"] = "decoder"
+    return Step(
+        f"mix-{decoder}",
+        run_mix,
+        identity={"seed": seed, "decoder": decoder, "base": base_digest},
+        inputs=inputs,
+        code=(*CODE, "groundup.evaluation.memory_scores"),
+    )
+
+
+def run_trained(context: Context) -> None:
+    from groundup.infinigram.segment import Segment
+    from groundup.tokens.shards import Shards
+
+    shards = Shards.open(context.inputs["tokens"].path / "train")
+    segment = Segment.build(
+        shards.tokens,
+        shards.offsets,
+        shards.document_ids,
+        tokenizer=shards.tokenizer_digest,
+        vocab_size=shards.vocab_size,
+        separator=shards.separator_id,
+    )
+    _keep(context, segment, {})
+
+
+def run_base(context: Context) -> None:
+    from groundup.infinigram.segment import Segment
+    from groundup.interop.base import load_base
+    from groundup.stages.memory_tokens import encode_documents
+
+    tokenizer = load_base(context.execution.base).tokenizer
+    if tokenizer.separator_id is None:
+        context.note("Its tokenizer names no token to stand before a document, so it has no memory of the corpus.")
+        return
+    documents = list(of_split(context.inputs["corpus"], context.inputs["split"], "train"))
+    stream = encode_documents(tokenizer, documents)
+    segment = Segment.build(
+        stream.tokens,
+        stream.offsets,
+        [document.id for document in documents],
+        tokenizer=tokenizer.digest,
+        vocab_size=tokenizer.vocab_size,
+        separator=tokenizer.separator_id,
+    )
+    _keep(context, segment, stream.encoder.metrics())
+
+
+def _keep(context: Context, segment: Any, encoder: dict[str, str | int]) -> None:
+    segment.save(context.work / SEGMENT)
+    context.metrics |= {"tokens": len(segment), "documents": len(segment.names), **encoder}
+
+
+def run_mix(context: Context) -> None:
+    """Fits backoff and gate on the texts to fit on, and scores all columns with them."""
+    from groundup.evaluation.memory_scores import Surveyed, fit, mix
+    from groundup.evaluation.token_record import TokenRecord
+    from groundup.infinigram.memory import Memory
+    from groundup.infinigram.segment import Segment
+
+    name = context.config["decoder"]
+    place = context.inputs[f"memory-{name}"].path / SEGMENT
+    if not place.exists():
+        return
+    memory, tokenizer = Memory(Segment.open(place)), _tokenizer(context)
+    scores = read_scores(context.inputs[f"score-{name}"])
+    if not any(score.tokens for score in scores[FITTING]):
+        context.note("No held-out document is left to fit the memory's gate on, so memory is not used.")
+        return
+    surveyed, start = {}, 0
+    whole = TokenRecord.load(context.inputs[f"score-{name}"].file(RECORD))
+    for done, (part, found) in enumerate(scores.items(), 1):
+        surveyed[part] = Surveyed.of(memory, whole.part(start, start + len(found)))
+        start += len(found)
+        context.progress("look up matches", done, len(scores))
+    backoff, gate = fit(memory, surveyed[FITTING], context.config["seed"])
+    mixed = {
+        column: mix(memory, backoff, gate, surveyed[column], scores[column], tokenizer.token_lengths)
+        for column in COLUMNS
+    }
+    write_scores(context, {column: found.mixed for column, found in mixed.items()})
+    write_scores(context, {column: found.memory for column, found in mixed.items()}, ALONE)
+    write_json(context.work / MIXTURE, {"backoff": list(backoff.weights), "gate": gate.to_json()})
+    write_json(
+        context.work / BANDS,
+        {
+            column: {
+                "bands": [asdict(band) for band in found.bands],
+                "long_match_share": found.long_match_share,
+            }
+            for column, found in mixed.items()
+        },
+    )
+    context.metrics |= {
+        "fitting_documents": len(scores[FITTING]),
+        "fitting_tokens": len(surveyed[FITTING].record.tokens),
+    }
+
+
+def has_mixture(artifact: Any) -> bool:
+    """Whether a mix step came to something: there was a memory, and a text to fit on."""
+    return bool((artifact.path / SCORES).exists())
+
+
+def _tokenizer(context: Context) -> Tokenizer:
+    from groundup.interop.base import load_base
+    from groundup.tokens.tokenizer import Tokenizer
+
+    if "decoder" in context.inputs:
+        return Tokenizer.load(context.inputs["decoder"].path / "model")
+    return load_base(context.execution.base).tokenizer

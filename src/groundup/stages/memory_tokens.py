@@ -1,0 +1,36 @@
+"""Documents as one stream of a tokenizer's ids, each with the separator before it: what memories are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.corpus.document import Document
+from groundup.tokens.index_encoder import IndexEncoder
+from groundup.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Stream:
+    """tokens: (N,) int32. offsets: (D + 1,) int64, document d is tokens[offsets[d]:offsets[d + 1]]."""
+
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    encoder: IndexEncoder
+
+
+def encode_documents(tokenizer: Tokenizer, documents: Sequence[Document]) -> Stream:
+    """Needs a tokenizer with a separator."""
+    assert tokenizer.separator_id is not None
+    texts = [document.text for document in documents]
+    encoder = tokenizer.index_encoder(texts)
+    ids, counts = encoder.encode(texts)
+    offsets = np.concatenate([[0], np.cumsum(counts + 1)]).astype(np.int64)
+    tokens = np.empty(len(ids) + len(counts), np.int32)
+    begins = np.zeros(len(tokens), bool)
+    begins[offsets[:-1]] = True
+    tokens[begins], tokens[~begins] = tokenizer.separator_id, ids
+    return Stream(tokens, offsets, encoder)
