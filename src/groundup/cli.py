@@ -82,6 +82,7 @@ Judgements = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random. [default: 0]")]
 Target = Literal["hf", "gguf"]
+MemoryUse = Literal["auto", "off"]
 MODEL_HELP = (
     "`champion` (what serves), a release's id, a model of the release (`from-scratch`), a Hugging Face folder, a GGUF "
     "file, or `smollm2` if installed."
@@ -251,6 +252,9 @@ def generate(
     frequency_penalty: Annotated[float, typer.Option(min=-2, max=2, help="Off the logit for each time seen.")] = 0.0,
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same text.")] = 0,
+    memory: Annotated[
+        MemoryUse, typer.Option(help="auto: the corpus' memory has its say if the verdict says that it helps.")
+    ] = "auto",
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -265,6 +269,7 @@ def generate(
         prompt,
         model=model,
         chat=chat,
+        memory=memory,
         max_tokens=max_tokens,
         temperature=temperature,
         top_k=top_k,
@@ -390,6 +395,40 @@ def score(
         except UnicodeDecodeError:
             wrong = f"{file or 'stdin'} holds bytes that are no UTF-8"
             raise RequestError(wrong, mend="Send lines of JSON in UTF-8.") from None
+
+
+@app.command()
+def trace(
+    file: Annotated[Path | None, typer.Argument(help="Text file, or JSON lines; without one, stdin is read.")] = None,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help='Read lines {"id": "a", "text": "…"}, write a line of spans for each.')
+    ] = False,
+    release: Annotated[str, typer.Option(help="A release's id, or `champion`.")] = "champion",
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Say which runs of a text's words stand verbatim in the corpus, and in which documents.
+
+    Example: `groundup generate "import json" | groundup trace`
+    """
+    from groundup.errors import RequestError
+    from groundup.stages.open_trace import open_tracer
+    from groundup.stages.trace_lines import render, trace_lines
+
+    tracer = open_tracer(store, release)
+    try:
+        lines = sys.stdin if file is None else file.open(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{file} can't be read ({error.strerror})", mend="Name a file of text.") from None
+    with lines:
+        try:
+            if jsonl:
+                for found in trace_lines(tracer, lines):
+                    _json(found)
+            else:
+                sys.stdout.write(render(tracer.trace(lines.read())) + "\n")
+        except UnicodeDecodeError:
+            wrong = f"{file or 'stdin'} holds bytes that are no UTF-8"
+            raise RequestError(wrong, mend="Send text in UTF-8.") from None
 
 
 @app.command()

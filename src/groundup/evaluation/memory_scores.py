@@ -95,6 +95,7 @@ def mix(
     alone, together, long_share = [], [], []
     for index, score in enumerate(scores):
         at = record.document(index)
+        assert at.stop - at.start == score.tokens, score.document_id
         charged = 8 * math.log(2) * score.missing_bytes
         alone.append(_scored(score, own[at], charged))
         together.append(_scored(score, mixed[at], charged))

@@ -5,8 +5,10 @@ random number a token, drafted or not; a draft only decides how many rows of log
 that of plain decoding, and its distribution too, without any rule of rejection: a drafted token stays exactly when it
 is the one drawn, which has its probability and is the most any rule could keep of a draft that is certain of itself
 (Leviathan et al. 2023, with a point mass as the draft). "That of plain decoding" holds up to rounding: products of
-several rows sum in another order than of one, some 1e-5 of a logit in fp32, and where two tokens are that close, or a
-random number falls there, the texts part. Nothing has to be undone in the memory: it is told of chosen tokens only.
+several rows sum in another order than of one, some 5e-5 of a logit in fp32, and where two tokens are that close, the
+texts part. Sampled from a whole vocabulary they do so about once in a thousand tokens: a draw by inverse of the sum
+that falls among the many tokens of 1e-6 each is moved to a neighbour by 1e-6. Nothing has to be undone in the memory:
+it is told of chosen tokens only.
 
 Prior work: drafts from what was written already (prompt lookup; REST, He et al. 2311.08252; suffix decoding,
 Oliaro et al. 2411.04975).

@@ -137,6 +137,14 @@ class Index:
         start, end = (int(place) for place in self.columns.places[row, :2])
         return document_id, chunk_id(document_id, start, end)
 
+    def document(self, document_id: str) -> tuple[str, str, str] | None:
+        """(title, source, text) of a document, None if it is not here. The title is its source's last part."""
+        number = self._document_rows.get(document_id)
+        if number is None:
+            return None
+        source = self.columns.sources[number]
+        return source.rpartition("/")[2], source, self.columns.texts[number]
+
     def rows_of(self, document_id: str) -> range:
         """Rows of a document's chunks; empty if it is not in the index."""
         document = self._document_rows.get(document_id)

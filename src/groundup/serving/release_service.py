@@ -12,10 +12,11 @@ import numpy.typing as npt
 from groundup.errors import RequestError
 from groundup.generation.chat import encode_chat
 from groundup.generation.generator import Generator
+from groundup.generation.memory import Memory
 from groundup.generation.sampling import Sampling
 from groundup.serving.prompt import chat_messages, completion_prompt
 from groundup.serving.results import Coverage, Embeddings, Extract, Found, Generation, ServedModel, Status
-from groundup.serving.service import Cancelled, EmbeddingKind
+from groundup.serving.service import Cancelled, EmbeddingKind, MemoryUse
 
 ENCODER_PREFIX = "encoder-"
 CHAMPION = "champion"  # the name that stands for whichever model serves
@@ -55,6 +56,14 @@ class ServedEncoder(Protocol):
 
 
 @dataclass(frozen=True)
+class ServedMemory:
+    """A decoder's memory. completes: whether the verdict says that it makes completions better."""
+
+    memory: Memory
+    completes: bool
+
+
+@dataclass(frozen=True)
 class ReleaseService:
     """Implements `Service`. champion: the generator that completes by default, or None if none serves.
 
@@ -66,6 +75,7 @@ class ReleaseService:
     generators: Mapping[str, Generator]
     champion: str | None
     encoders: Mapping[str, ServedEncoder] = field(default_factory=dict)
+    memories: Mapping[str, ServedMemory] = field(default_factory=dict)
     best_encoder: str | None = None
     index: SearchIndex | None = None
     created: int = 0
@@ -145,12 +155,20 @@ class ReleaseService:
     # -- text ----------------------------------------------------------------------------------------------------
 
     def complete(
-        self, model: str, prompt: str | list[int], sampling: Sampling, cancelled: Cancelled, *, truncate: bool
+        self,
+        model: str,
+        prompt: str | list[int],
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        truncate: bool,
+        memory: MemoryUse = "auto",
     ) -> Generation:
         name = self._generator_name(model, self.champion)
         generator = self.generators[name]
         ids = generator.encode_prompt(prompt) if isinstance(prompt, str) else prompt
-        return _generation(name, generator, ids, sampling, cancelled, truncate=truncate, param="prompt")
+        mixes = memory == "auto" and name in self.memories and self.memories[name].completes
+        return self._generation(name, ids, sampling, cancelled, truncate=truncate, param="prompt", mixes=mixes)
 
     def chat(
         self, model: str, messages: Sequence[Mapping[str, str]], sampling: Sampling, cancelled: Cancelled
@@ -159,7 +177,7 @@ class ReleaseService:
         name = self._generator_name(model, self.chat_model or self.champion)
         generator = self.generators[name]
         ids = encode_chat(generator.tokenizer, generator.chat_template, messages)
-        return _generation(name, generator, ids, sampling, cancelled, truncate=False, param="messages")
+        return self._generation(name, ids, sampling, cancelled, truncate=False, param="messages")
 
     def generated_answer(
         self, model: str, question: str, extract: Extract, sampling: Sampling, cancelled: Cancelled
@@ -172,7 +190,33 @@ class ReleaseService:
             ids = encode_chat(generator.tokenizer, generator.chat_template, chat_messages(question, extract))
         else:
             ids = generator.encode_prompt(completion_prompt(question, extract))
-        return _generation(name, generator, ids, sampling, cancelled, truncate=True, param="question")
+        return self._generation(name, ids, sampling, cancelled, truncate=True, param="question")
+
+    def _generation(
+        self,
+        name: str,
+        ids: Sequence[int],
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        truncate: bool,
+        param: str,
+        mixes: bool = False,
+    ) -> Generation:
+        """Memory drafts for every text, which changes none; it has a say where `mixes`."""
+        generator, served = self.generators[name], self.memories.get(name)
+        fit = generator.fit(ids, sampling, truncate=truncate, param=param)
+        pieces = generator.stream_fit(
+            fit,
+            sampling,
+            cancelled=cancelled,
+            memory=None if served is None else served.memory,
+            target="mixture" if mixes else "decoder",
+        )
+        token_bytes = generator.tokenizer.token_bytes
+        return Generation(
+            name, len(fit.prompt), fit.dropped, pieces, token_bytes.__getitem__, generator.ends.__contains__
+        )
 
     # -- vectors and passages ------------------------------------------------------------------------------------
 
@@ -219,22 +263,6 @@ class ReleaseService:
         if name is None or name not in self.generators:
             raise _unknown_model(model, list(self.generators), "a language model")
         return name
-
-
-def _generation(
-    name: str,
-    generator: Generator,
-    ids: Sequence[int],
-    sampling: Sampling,
-    cancelled: Cancelled,
-    *,
-    truncate: bool,
-    param: str,
-) -> Generation:
-    fit = generator.fit(ids, sampling, truncate=truncate, param=param)
-    pieces = generator.stream_fit(fit, sampling, cancelled=cancelled)
-    token_bytes = generator.tokenizer.token_bytes
-    return Generation(name, len(fit.prompt), fit.dropped, pieces, token_bytes.__getitem__, generator.ends.__contains__)
 
 
 def _unknown_model(model: str, known: Sequence[str], kind: str) -> RequestError:

@@ -122,6 +122,7 @@ class CompletionBody(SamplingBody):
     }  # fmt: skip
     prompt: str | list[str] | list[int] | list[list[int]]
     logprobs: int | None = None
+    memory: Literal["auto", "off"] = "auto"  # auto: the corpus' memory has its say if the verdict says it helps
     truncate: bool = False  # a prompt longer than the context loses its beginning instead of being refused
 
     def one_prompt(self) -> str | list[int]:

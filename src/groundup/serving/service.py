@@ -10,6 +10,7 @@ from groundup.serving.results import Embeddings, Extract, Found, Generation, Ser
 
 Cancelled = Callable[[], bool]  # true once nobody waits for the answer
 EmbeddingKind = Literal["query", "document"]
+MemoryUse = Literal["auto", "off"]
 
 
 class Service(Protocol):
@@ -24,9 +25,19 @@ class Service(Protocol):
         ...
 
     def complete(
-        self, model: str, prompt: str | list[int], sampling: Sampling, cancelled: Cancelled, *, truncate: bool
+        self,
+        model: str,
+        prompt: str | list[int],
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        truncate: bool,
+        memory: MemoryUse,
     ) -> Generation:
-        """Continues a text. truncate: a prompt longer than the context loses its beginning instead of being refused."""
+        """Continues a text. truncate: a prompt longer than the context loses its beginning instead of being refused.
+
+        memory: "auto" lets the corpus' memory have its say if the verdict says it helps.
+        """
         ...
 
     def chat(

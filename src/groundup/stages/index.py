@@ -60,6 +60,7 @@ class LiveIndex:
         self.site = site
         self.coverage: Coverage | None = None
         self._store = IndexStore(index_folder(site.store, site.name))
+        self._documents: list[Document] | None = None
         self._wanted_vectors = 0  # what has one before the index is refreshed has one again afterwards
         self._reference = drift_reference(site.store, site.name)
 
@@ -94,19 +95,24 @@ class LiveIndex:
             self._look()
         if not why:
             return ""
-        execution = self.site.execution(models.snapshot)
-        if models.change:
-            files = [state.file for state in models.states]
-            made, events, _ = clean_documents(execution, files, CorpusPolicy(), sink)
-            documents: list[Document] = made.documents
-            Funnel([*listed, *events]).write(self.site.funnel)
-        else:
-            documents = list(iter_documents(corpus.file("documents.parquet")))
-            self.site.funnel.unlink(missing_ok=True)  # the corpus' own is today's
-        index = self._store.refresh(documents, workers=execution.workers, progress=sink)
+        documents = self.documents(models, listed, corpus, sink)
+        index = self._store.refresh(documents, workers=self.site.execution(None).workers, progress=sink)
         write_live(self.site.live, Live(wanted_version(models.states), models.states))
         self.coverage = Coverage(0, index.chunks)
         return f"{index.documents:,} documents, {index.chunks:,} chunks: {why}"
+
+    def documents(self, models: Models, listed: Sequence[Event], corpus: Artifact, sink: Sink) -> list[Document]:
+        """The documents of today, and the funnel's account of them. Read once a run."""
+        if self._documents is None:
+            if models.change:
+                execution, files = self.site.execution(models.snapshot), [state.file for state in models.states]
+                made, events, _ = clean_documents(execution, files, CorpusPolicy(), sink)
+                Funnel([*listed, *events]).write(self.site.funnel)
+                self._documents = made.documents
+            else:
+                self.site.funnel.unlink(missing_ok=True)  # the corpus' own is today's
+                self._documents = list(iter_documents(corpus.file("documents.parquet")))
+        return self._documents
 
     def _look(self) -> None:
         """Counts the vectors of the encoder that the last verdict named."""

@@ -73,11 +73,17 @@ def run_verdict(context: Context) -> None:
     timeless = json.loads(to_json(replace(table, sentence="")))  # the sentence says how long training took
     context.stand_in("table.json", digest_of(timeless))
     name = None if table.champion is None else table.champion.name
+    first = next(iter(COLUMNS.values()))
+    helped = {
+        c.worse for c in table.comparisons if c.column == first and c.settled and c.better == c.worse + WITH_MEMORY
+    }
+    if name is not None and name.endswith(WITH_MEMORY):
+        helped.add(name.removesuffix(WITH_MEMORY))
     write_json(
         context.work / "champion.json",
         {
             "champion": None if name is None else name.removesuffix(WITH_MEMORY),
-            "memory": name is not None and name.endswith(WITH_MEMORY),
+            "completes_with_memory": sorted(helped - {name}),
         },
     )
 

@@ -17,7 +17,7 @@ from groundup.registry.release import Release
 from groundup.retrieval.answer import AnswerPolicy
 from groundup.retrieval.index import Index, IndexStore
 from groundup.serving.index_adapter import ServedIndex
-from groundup.serving.release_service import ReleaseService
+from groundup.serving.release_service import ReleaseService, ServedMemory
 from groundup.stages.models import model_file
 from groundup.stages.stores import index_folder
 
@@ -76,11 +76,13 @@ def load(root: Path, *, generators: bool) -> Loaded:
     live = NewestIndex(store, policies)
     index = ServedIndex(live.current, serving, AnswerPolicy(threshold=policies["search"]["threshold"]))
     decoders = _decoders(release, kinds) if generators else {}
+    memories = _memories(store, release, decoders)
     verdicts = release.verdicts
     service = ReleaseService(
         release=release.id,
         generators=decoders,
         champion=policies["champion"] if policies["champion"] in decoders else None,
+        memories=memories,
         encoders=encoders,
         best_encoder=None if serving is None else serving.name,
         index=index,
@@ -120,6 +122,19 @@ def _decoders(release: Release, kinds: Mapping[str, str]) -> dict[str, Generator
         if kinds.get(name) == "decoder":
             brought = load_base(model_file(release.model(name)))
             found[name] = Generator(brought.model, brought.tokenizer, chat_template=brought.chat_template, turns=turns)
+    return found
+
+
+def _memories(store: Store, release: Release, decoders: Mapping[str, Generator]) -> dict[str, ServedMemory]:
+    """Of the decoders that have one; a memory that is damaged or not built yet is left out until `run` mends it."""
+    from groundup.stages.live_memory import NewestMemory
+
+    found = {}
+    for name, policy in release.policies.get("memory", {}).items():
+        if name in decoders:
+            memory = NewestMemory(store, release, name, decoders[name].tokenizer)
+            if not memory.fault:
+                found[name] = ServedMemory(memory, policy["completes"])
     return found
 
 

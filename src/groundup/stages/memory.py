@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
-from groundup.stages.scores import RECORD, SCORES, read_scores, write_scores
+from groundup.stages.scores import RECORD, RECORDED, SCORES, read_scores, write_scores
 from groundup.stages.split import COLUMNS, FITTING, of_split
 
 if TYPE_CHECKING:
@@ -111,10 +111,11 @@ def run_mix(context: Context) -> None:
         return
     surveyed, start = {}, 0
     whole = TokenRecord.load(context.inputs[f"score-{name}"].file(RECORD))
-    for done, (part, found) in enumerate(scores.items(), 1):
-        surveyed[part] = Surveyed.of(memory, whole.part(start, start + len(found)))
-        start += len(found)
-        context.progress("look up matches", done, len(scores))
+    for done, part in enumerate(RECORDED, 1):
+        stop = start + len(scores[part])
+        surveyed[part], start = Surveyed.of(memory, whole.part(start, stop)), stop
+        context.progress("look up matches", done, len(RECORDED))
+    assert start == len(whole.offsets) - 1
     backoff, gate = fit(memory, surveyed[FITTING], context.config["seed"])
     mixed = {
         column: mix(memory, backoff, gate, surveyed[column], scores[column], tokenizer.token_lengths)

@@ -19,6 +19,7 @@ from groundup.registry import champion, release
 from groundup.registry.cards import data_card, model_card
 from groundup.stages.encoder import NAME as TRAINED_ENCODER
 from groundup.stages.language import SCRATCH
+from groundup.stages.memory import MIXTURE, has_mixture
 
 
 def step(
@@ -47,7 +48,9 @@ def step(
         "samples": "samples",
     }
     if trained:
-        inputs["decoder"] = "decoder"
+        inputs |= {"decoder": "decoder", "mix-decoder": "mix-decoder"}
+    if base is not None:
+        inputs["mix-base"] = "mix-base"
     if trained_encoder:
         inputs["encoder"] = "encoder"
     return Step(
@@ -111,19 +114,33 @@ def run(context: Context) -> None:
                 "format": "encoder",
             }
         )
-    best = inputs["verdict-language"].read_json("champion.json")["champion"]
+    language = inputs["verdict-language"].read_json("champion.json")
+    memory = {
+        name: {
+            **inputs[step].read_json(MIXTURE),
+            "completes": name in language["completes_with_memory"],
+        }
+        for step, name in (("mix-decoder", SCRATCH), ("mix-base", config["base"]))
+        if step in inputs and has_mixture(inputs[step])
+    }
     search = inputs["verdict-search"].read_json("policy.json")
     made = release.create(
         execution.store,
         models=models,
-        policies={"champion": best, "kinds": kinds, "search": search, "index": config["index"]},
+        policies={
+            "champion": language["champion"],
+            "kinds": kinds,
+            "search": search,
+            "index": config["index"],
+            "memory": memory,
+        },
         verdicts=verdicts,
         metrics={name: dict(artifact.metrics) for name, artifact in inputs.items()},
         model_card=model_card(
             {
                 "title": "Models of this corpus",
                 "data": _data_sentence(inputs),
-                "serves": {"completion": best, "search": search["system"]},
+                "serves": {"completion": language["champion"], "search": search["system"]},
                 "why": {"completion": verdicts[0]["sentence"], "search": verdicts[1]["sentence"]},
                 "verdicts": verdicts,
                 "models": facts,

@@ -27,13 +27,14 @@ from groundup.recipe import Recipe
 from groundup.registry import champion, release
 from groundup.stages.assemble import resolve_brought
 from groundup.stages.clocks import Models, choose_models
-from groundup.stages.index import LiveIndex
+from groundup.stages.index import LiveIndex, wanted_version
 from groundup.stages.outcome import Outcome, summarise
 from groundup.stages.plan import Plan, read_plan
 from groundup.stages.site import RunSite
 from groundup.stages.snapshot import list_files, read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
+    from groundup.corpus.funnel import Event
     from groundup.interop.sentence_encoder import NumberFormat, SentenceEncoder
 
 
@@ -96,6 +97,7 @@ class _Run:
         self._timed("index", lambda: self.index.refresh(models, events, self.artifacts["corpus"], self.sink))
         made = self._run_steps(pipeline, None)
         self._promote()
+        self._timed("memory", lambda: self._remember(models, events))
         self._timed("vectors", lambda: self._embed(deadline if made else None))
 
     def _made_plan(self, listed_bytes: int, listed_files: int) -> Plan:
@@ -147,6 +149,22 @@ class _Run:
         if encoder is None:
             return f"none: {policy['system']} serves, which needs no vectors"
         return f"{done:,} chunks embedded by {encoder.name}"
+
+    def _remember(self, models: Models, events: list[Event]) -> str:
+        """The memory of every decoder that serves with one, brought up to the documents the index holds."""
+        from groundup.stages.live_memory import refresh_memories
+
+        serving = self._serving()
+        if serving is None:
+            return ""
+        return "; ".join(
+            refresh_memories(
+                self.site.store,
+                serving,
+                wanted_version(models.states),
+                lambda: self.index.documents(models, events, self.artifacts["corpus"], self.sink),
+            )
+        )
 
     def _encoder(self, name: str, number_format: NumberFormat) -> SentenceEncoder:
         from groundup.interop.encoders import load_encoder

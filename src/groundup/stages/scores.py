@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Scores = dict[str, "list[DocumentScore]"]  # by column
 SCORES, RECORD = "scores.json", "record.npz"
+RECORDED = (*COLUMNS, FITTING)  # parts of the split in the order of a decoder's record
 CODE = ("groundup.evaluation", "groundup.nn", "groundup.tokens", "groundup.interop", "groundup.stages.scores")
 
 
@@ -85,7 +86,7 @@ def _record_all(context: Context, decoder: BroughtDecoder, length: int) -> None:
 
     use_threads()
     split = context.inputs["split"]
-    parts = {name: read_documents(split.file(f"{name}.parquet")) for name in (*COLUMNS, FITTING)}
+    parts = {name: read_documents(split.file(f"{name}.parquet")) for name in RECORDED}
     texts = [text for found in parts.values() for text in found]
     scores, record = record_documents(
         decoder.model, decoder.tokenizer, texts, context=length, progress=context.progress

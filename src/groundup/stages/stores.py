@@ -16,6 +16,10 @@ def index_folder(store: Store, run_name: str) -> Path:
     return store.root / "index" / run_name
 
 
+def memory_folder(store: Store, run_name: str, decoder: str) -> Path:
+    return store.root / "memory" / run_name / decoder
+
+
 def drift_reference(store: Store, run_name: str) -> Path:
     return store.root / "monitoring" / run_name / "reference.json"
 

@@ -13,6 +13,7 @@ from groundup.serving.results import Extract, Found, Quote
 
 if TYPE_CHECKING:
     from groundup.generation.generator import Piece
+    from groundup.serving.service import MemoryUse
 
 WIDTH = 100
 SNIPPET_LINES = 5
@@ -101,8 +102,13 @@ def ask_corpus(root: Path, question: str, *, generated: bool) -> Answered:
     return Answered(question, extract, "".join(piece.text for piece in made.pieces), made.model)
 
 
-def generate_text(root: Path, prompt: str, *, model: str, chat: bool, **sampling: Any) -> Iterator[Piece]:
-    """Pieces of text as they come. Raises ReleaseError, or RequestError for what was asked and can't be."""
+def generate_text(
+    root: Path, prompt: str, *, model: str, chat: bool, memory: MemoryUse, **sampling: Any
+) -> Iterator[Piece]:
+    """Pieces of text as they come. memory: as in `Service.complete`.
+
+    Raises ReleaseError, or RequestError for what was asked and can't be.
+    """
     from groundup.generation.sampling import Sampling
     from groundup.stages.loaded import load
 
@@ -118,7 +124,7 @@ def generate_text(root: Path, prompt: str, *, model: str, chat: bool, **sampling
                 mend="Leave out --chat: without it the model continues the text (completion).",
             )
         return service.chat(model, [{"role": "user", "content": prompt}], chosen, lambda: False).pieces
-    return service.complete(model, prompt, chosen, lambda: False, truncate=True).pieces
+    return service.complete(model, prompt, chosen, lambda: False, truncate=True, memory=memory).pieces
 
 
 def _outdented(quote: Quote, passage: str) -> str:

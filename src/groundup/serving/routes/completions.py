@@ -33,7 +33,7 @@ async def complete(request: Request, body: CompletionBody) -> Response:
     trace.prompt = prompt if isinstance(prompt, str) else ""
 
     def prepare(cancelled: Cancelled) -> Generation:
-        return service.complete(body.model, prompt, sampling, cancelled, truncate=body.truncate)
+        return service.complete(body.model, prompt, sampling, cancelled, truncate=body.truncate, memory=body.memory)
 
     if body.stream:
         gone = request.app.state.gone(request)

@@ -1,0 +1,128 @@
+"""The memory keeps up with the disk, as the index does: documents as they are now → a version of each decoder's memory.
+
+What a gate is fitted by belongs to the release and stays; what is remembered are the documents of today.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from groundup.corpus.document import Document
+from groundup.errors import StoreBusyError, StoreError
+from groundup.infinigram.errors import MemoryBusyError, MemoryFaultError
+from groundup.infinigram.store import MemoryStore
+from groundup.pipeline.code import code_versions
+from groundup.pipeline.files import write_json
+from groundup.pipeline.identity import digest_of
+from groundup.stages.stores import memory_folder
+
+if TYPE_CHECKING:
+    from groundup.infinigram.gather import Tokens
+    from groundup.infinigram.mixture import Mixture, Recall
+    from groundup.pipeline.store import Store
+    from groundup.registry.release import Release
+    from groundup.tokens.tokenizer import Tokenizer
+
+CODE = ("groundup.infinigram", "groundup.tokens", "groundup.stages.memory_tokens")
+REBUILD = "Run `groundup run`, which builds it anew."
+
+
+def refresh_memories(
+    store: Store, release: Release, wanted: str, documents: Callable[[], Sequence[Document]]
+) -> list[str]:
+    """Brings the memory of every decoder of the release that has one up to `documents`; says what was done.
+
+    wanted: what the index holds, so that nothing is read where nothing changed.
+    Raises StoreBusyError beside another writer.
+    """
+    did = []
+    for name in release.policies.get("memory", {}):
+        folder = memory_folder(store, release.policies["index"], name)
+        tokenizer = decoder_tokenizer(release, name)
+        state = digest_of({"documents": wanted, "tokenizer": tokenizer.digest, "code": code_versions(CODE)})
+        memories = MemoryStore(folder)
+        if _held(folder) == state and not memories.fault(tokenizer.digest):
+            continue
+        by_id = {document.id: document for document in documents()}
+        assert tokenizer.separator_id is not None
+        try:
+            memory = memories.update(
+                by_id,
+                _encoding(tokenizer, by_id),
+                tokenizer=tokenizer.digest,
+                vocab_size=tokenizer.vocab_size,
+                separator=tokenizer.separator_id,
+            )
+        except MemoryBusyError as error:
+            raise StoreBusyError(str(error), place=str(folder), mend="Wait for it to end, then try again.") from None
+        write_json(folder / "live.json", {"wanted": state})
+        did.append(f"{name} remembers {len(by_id):,} documents in {len(memory):,} tokens")
+    return did
+
+
+class NewestMemory:
+    """A decoder's memory beside its release's gate, opened anew when it has changed. Threads share it."""
+
+    def __init__(self, store: Store, release: Release, name: str, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._store = MemoryStore(memory_folder(store, release.policies["index"], name))
+        self._fitted: Mapping[str, Any] = release.policies["memory"][name]
+        self._lock = threading.Lock()
+        self._open: tuple[str | None, Mixture] | None = None
+
+    @property
+    def fault(self) -> str:
+        """Why it can't be used, or ""."""
+        return self._store.fault(self.tokenizer.digest)
+
+    def mixture(self) -> Mixture:
+        """Of the newest version. Raises StoreError if there is none or it is damaged."""
+        from groundup.infinigram.backoff import Backoff
+        from groundup.infinigram.gate import Gate
+        from groundup.infinigram.mixture import Mixture
+
+        with self._lock:
+            try:
+                version = self._store.current
+                if self._open is None or self._open[0] != version:
+                    memory = self._store.open(self.tokenizer.digest)
+                    backoff = Backoff(tuple(self._fitted["backoff"]))
+                    self._open = (version, Mixture(memory, backoff, Gate.from_json(self._fitted["gate"])))
+            except MemoryFaultError as error:
+                raise StoreError(str(error), place="memory", mend=REBUILD) from None
+            return self._open[1]
+
+    def recall(self, prompt: Sequence[int]) -> Recall:
+        return self.mixture().recall(prompt)
+
+
+def decoder_tokenizer(release: Release, name: str) -> Tokenizer:
+    from groundup.interop.base import load_base
+    from groundup.stages.models import model_file
+    from groundup.tokens.tokenizer import TOKENIZER_FILE, Tokenizer
+
+    place = release.model(name)
+    return Tokenizer.load(place) if (place / TOKENIZER_FILE).exists() else load_base(model_file(place)).tokenizer
+
+
+def _encoding(tokenizer: Tokenizer, by_id: Mapping[str, Document]) -> Callable[[list[str]], Iterable[Tokens]]:
+    from groundup.stages.memory_tokens import encode_documents
+
+    def tokens_of(names: list[str]) -> Iterable[Tokens]:
+        stream = encode_documents(tokenizer, [by_id[name] for name in names])
+        return np.split(stream.tokens, stream.offsets[1:-1])
+
+    return tokens_of
+
+
+def _held(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "live.json").read_text(encoding="utf-8"))["wanted"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
