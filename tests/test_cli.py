@@ -20,7 +20,7 @@ FLAGS = {
     "ask": "question generated store as_json",
     "generate": (
         "prompt model chat max_tokens temperature top_k top_p min_p repetition_penalty presence_penalty "
-        "frequency_penalty stop seed store as_json"
+        "frequency_penalty stop seed memory store as_json"
     ),
     "serve": "host port log embed store",
     "monitor": "store as_json",
@@ -30,6 +30,7 @@ FLAGS = {
     "import": "model store as_json",
     "inspect": "model text out store as_json beside",
     "score": "model file jsonl store",
+    "trace": "file jsonl release store",
     "clean": "delete store as_json",
 }
 

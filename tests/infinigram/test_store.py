@@ -64,7 +64,7 @@ def on_disk(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sets(st.integers(0, 60), max_size=60), min_size=1, max_size=4),
     st.lists(st.integers(0, VOCAB - 1), max_size=6),

@@ -43,7 +43,8 @@ def test_every_part_of_the_verdict_is_there(finished: Finished) -> None:
     tables = {table.id: table for table in finished.outcome.summary.verdicts}
     assert set(tables) == {"generation", "search", "answers"}
     rows = {row.name for row in tables["generation"].rows}
-    assert rows == {"from-scratch", "5-gram (Kneser–Ney)", "zstd -19"}
+    memory = {"from-scratch + memory", "∞-gram in from-scratch's tokens"}
+    assert rows == {"from-scratch", "5-gram (Kneser–Ney)", "zstd -19", *memory}
     for table in tables.values():
         assert table.sentence
         assert sum(row.serves for row in table.rows) == 1
@@ -87,6 +88,40 @@ def test_a_second_run_is_all_cached(copy: tuple[Path, Path]) -> None:
     assert "everything" in outcome.text()
 
 
+def test_memory_follows_the_files_and_holds_what_is_there_now(copy: tuple[Path, Path]) -> None:
+    from groundup.stages.open_trace import open_tracer
+
+    sources, store = copy
+    new = "The wheelbarrow stands behind the greenhouse, under the blue tarpaulin sheet, next to nine copper kettles."
+    old = "In the second week of November, before the ground freezes, three fingers deep and a hand apart."
+    (found,) = open_tracer(store).trace(old).spans
+    assert [source.path.endswith("notes/garden.md") for source in found.sources] == [True]
+    assert not open_tracer(store).trace(new).spans
+    (sources / "notes" / "garden.md").write_text(f"# Garden notes\n\n{new}\n", encoding="utf-8")
+    outcome = run(small_recipe(sources), store)
+    raise_failure(outcome)
+    assert {step.name: step.state for step in outcome.summary.steps}["memory"] == "done"
+    (found,) = open_tracer(store).trace(new).spans
+    assert found.sources[0].path.endswith("notes/garden.md")
+    assert not open_tracer(store).trace(old).spans
+    (sources / "notes" / "garden.md").unlink()
+    raise_failure(run(small_recipe(sources), store))
+    assert not open_tracer(store).trace(new).spans
+
+
+def test_a_lost_or_damaged_memory_is_made_again(copy: tuple[Path, Path]) -> None:
+    from groundup.stages.open_trace import open_tracer
+
+    sources, store = copy
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])):
+        for path in (store / "memory").rglob("ends.bin"):
+            damage(path)
+        with pytest.raises(StoreError, match=r"ends\.bin .*groundup run"):
+            open_tracer(store)
+        raise_failure(run(small_recipe(sources), store))
+        assert open_tracer(store).trace("In the second week of November, before the ground freezes, three").spans
+
+
 def test_a_changed_file_refreshes_the_index_alone_and_says_why(copy: tuple[Path, Path]) -> None:
     sources, store = copy
     (sources / "notes" / "garden.md").write_text(
@@ -97,7 +132,7 @@ def test_a_changed_file_refreshes_the_index_alone_and_says_why(copy: tuple[Path,
     assert {step.state for step in outlook.steps if step.name != "index"} == {"cached"}
     outcome = run(small_recipe(sources), store)
     states = {step.name: step for step in outcome.summary.steps}
-    assert {name for name, step in states.items() if step.state == "done"} <= {"index", "vectors"}
+    assert {name for name, step in states.items() if step.state == "done"} <= {"index", "memory", "vectors"}
     assert "1 changed" in states["index"].reason
     assert "garden.md" in states["index"].reason
     assert outcome.summary.stale is not None
