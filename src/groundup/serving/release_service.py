@@ -75,7 +75,6 @@ class ReleaseService:
     generators: Mapping[str, Generator]
     champion: str | None
     encoders: Mapping[str, ServedEncoder] = field(default_factory=dict)
-    memories: Mapping[str, ServedMemory] = field(default_factory=dict)
     best_encoder: str | None = None
     index: SearchIndex | None = None
     created: int = 0
@@ -84,6 +83,7 @@ class ReleaseService:
     verdicts: Sequence[str] = ()
     warnings: Sequence[str] = ()
     describe: Callable[[str, Sequence[Found]], Mapping[str, object]] | None = None
+    memories: Mapping[str, ServedMemory] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert self.champion is None or self.champion in self.generators, self.champion

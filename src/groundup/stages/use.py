@@ -103,7 +103,7 @@ def ask_corpus(root: Path, question: str, *, generated: bool) -> Answered:
 
 
 def generate_text(
-    root: Path, prompt: str, *, model: str, chat: bool, memory: MemoryUse, **sampling: Any
+    root: Path, prompt: str, *, model: str, chat: bool, memory: MemoryUse = "auto", **sampling: Any
 ) -> Iterator[Piece]:
     """Pieces of text as they come. memory: as in `Service.complete`.
 
