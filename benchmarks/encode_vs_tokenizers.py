@@ -58,7 +58,7 @@ def main() -> None:
     texts = read(asked.folder, asked.megabytes)
     size = sum(len(text.encode()) for text in texts)
     trained = train_bpe(texts, asked.vocab_size)
-    theirs = tokenizers.Tokenizer.from_str(trained._json)
+    theirs = tokenizers.Tokenizer.from_str(trained.definition)
     theirs.encode_special_tokens = True
 
     def encode_theirs() -> list[list[int]]:

@@ -29,7 +29,7 @@ FLAGS = {
     "export": "model out to number_format drop_normalizer store as_json",
     "import": "model store as_json",
     "inspect": "model text out store as_json beside",
-    "score": "model file jsonl store",
+    "score": "model file jsonl memory store",
     "trace": "file jsonl release store",
     "clean": "delete store as_json",
 }

@@ -83,6 +83,7 @@ Judgements = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn at random. [default: 0]")]
 Target = Literal["hf", "gguf"]
 MemoryUse = Literal["auto", "off"]
+MemoryMode = Literal["off", "auto", "only"]
 MODEL_HELP = (
     "`champion` (what serves), a release's id, a model of the release (`from-scratch`), a Hugging Face folder, a GGUF "
     "file, or `smollm2` if installed."
@@ -373,6 +374,9 @@ def score(
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Read and write lines of JSON, the only form there is.")
     ] = True,
+    memory: Annotated[
+        MemoryMode, typer.Option(help="auto: with the corpus' memory if the verdict says it helps; only: memory alone.")
+    ] = "off",
     store: StoreFolder = DEFAULT_STORE,
 ) -> None:
     """Say how surprised a model is by texts: of each, how many tokens were scored, their nats (−ln p) and bytes.
@@ -390,7 +394,7 @@ def score(
         raise RequestError(f"{file} can't be read ({error.strerror})", mend="Name a file of JSON lines.") from None
     with lines:
         try:
-            for scored in score_lines(model, store, lines):
+            for scored in score_lines(model, store, lines, memory):
                 _json(asdict(scored))
         except UnicodeDecodeError:
             wrong = f"{file or 'stdin'} holds bytes that are no UTF-8"
@@ -411,7 +415,7 @@ def trace(
     Example: `groundup generate "import json" | groundup trace`
     """
     from groundup.errors import RequestError
-    from groundup.stages.open_trace import open_tracer
+    from groundup.stages.memory_use import open_tracer
     from groundup.stages.trace_lines import render, trace_lines
 
     tracer = open_tracer(store, release)

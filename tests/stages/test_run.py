@@ -89,7 +89,7 @@ def test_a_second_run_is_all_cached(copy: tuple[Path, Path]) -> None:
 
 
 def test_memory_follows_the_files_and_holds_what_is_there_now(copy: tuple[Path, Path]) -> None:
-    from groundup.stages.open_trace import open_tracer
+    from groundup.stages.memory_use import open_tracer
 
     sources, store = copy
     new = "The wheelbarrow stands behind the greenhouse, under the blue tarpaulin sheet, next to nine copper kettles."
@@ -110,7 +110,7 @@ def test_memory_follows_the_files_and_holds_what_is_there_now(copy: tuple[Path, 
 
 
 def test_a_lost_or_damaged_memory_is_made_again(copy: tuple[Path, Path]) -> None:
-    from groundup.stages.open_trace import open_tracer
+    from groundup.stages.memory_use import open_tracer
 
     sources, store = copy
     for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])):

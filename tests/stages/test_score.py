@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from groundup.cli import app
-from groundup.errors import ModelError, RequestError
+from groundup.errors import ModelError, ReleaseError, RequestError
 from groundup.stages.models import find_decoder
 from groundup.stages.score import score_lines
 from tests.stages.conftest import Finished
@@ -44,6 +44,24 @@ def test_nats_equal_transformers_loss(finished: Finished) -> None:
         with torch.no_grad():
             loss = float(model(whole, labels=whole).loss)
         assert one.nats == pytest.approx(loss * len(ids), rel=1e-4)
+
+
+def test_memory_scores_what_stands_in_the_corpus_better(finished: Finished) -> None:
+    document = "In the second week of November, before the ground freezes, three fingers deep and a hand apart."
+    line = [json.dumps({"id": 1, "text": document})]
+    alone, mixed, only = (list(score_lines("champion", finished.store, line, mode)) for mode in ("off", "auto", "only"))
+    assert mixed[0].nats < alone[0].nats
+    assert only[0].nats < alone[0].nats
+    assert {(one[0].tokens, one[0].bytes) for one in (alone, mixed, only)} == {(alone[0].tokens, len(document))}
+
+
+def test_a_model_without_a_memory_is_named(finished: Finished) -> None:
+    from groundup.interop.base import load_base
+    from groundup.stages.memory_use import memory_of
+
+    tokenizer = load_base(find_decoder("champion", finished.store)).tokenizer
+    with pytest.raises(ReleaseError, match="has no memory for nobody"):
+        memory_of("nobody", finished.store, tokenizer)
 
 
 def test_a_line_that_is_no_text_is_named(finished: Finished) -> None:

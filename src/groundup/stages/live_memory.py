@@ -47,21 +47,24 @@ def refresh_memories(
         tokenizer = decoder_tokenizer(release, name)
         state = digest_of({"documents": wanted, "tokenizer": tokenizer.digest, "code": code_versions(CODE)})
         memories = MemoryStore(folder)
-        if _held(folder) == state and not memories.fault(tokenizer.digest):
+        whole = not memories.fault(tokenizer.digest)
+        live = _read_live(folder) if whole else {}
+        if live.get("wanted") == state:
             continue
         by_id = {document.id: document for document in documents()}
         assert tokenizer.separator_id is not None
+        encoding = _Encoding(tokenizer, by_id, live.get("encoder"))
         try:
             memory = memories.update(
                 by_id,
-                _encoding(tokenizer, by_id),
+                encoding,
                 tokenizer=tokenizer.digest,
                 vocab_size=tokenizer.vocab_size,
                 separator=tokenizer.separator_id,
             )
         except MemoryBusyError as error:
             raise StoreBusyError(str(error), place=str(folder), mend="Wait for it to end, then try again.") from None
-        write_json(folder / "live.json", {"wanted": state})
+        write_json(folder / "live.json", {"wanted": state, "encoder": encoding.encoder})
         did.append(f"{name} remembers {len(by_id):,} documents in {len(memory):,} tokens")
     return did
 
@@ -75,6 +78,11 @@ class NewestMemory:
         self._fitted: Mapping[str, Any] = release.policies["memory"][name]
         self._lock = threading.Lock()
         self._open: tuple[str | None, Mixture] | None = None
+
+    @property
+    def completes(self) -> bool:
+        """Whether the verdict says that it makes completions better."""
+        return bool(self._fitted["completes"])
 
     @property
     def fault(self) -> str:
@@ -111,18 +119,26 @@ def decoder_tokenizer(release: Release, name: str) -> Tokenizer:
     return Tokenizer.load(place) if (place / TOKENIZER_FILE).exists() else load_base(model_file(place)).tokenizer
 
 
-def _encoding(tokenizer: Tokenizer, by_id: Mapping[str, Document]) -> Callable[[list[str]], Iterable[Tokens]]:
-    from groundup.stages.memory_tokens import encode_documents
+class _Encoding:
+    """Tokens of documents by id. encoder: name of what made the tokens that are there already, None before the first.
 
-    def tokens_of(names: list[str]) -> Iterable[Tokens]:
-        stream = encode_documents(tokenizer, [by_id[name] for name in names])
+    One more document might else be encoded by another library than a rebuild would take.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, by_id: Mapping[str, Document], encoder: str | None) -> None:
+        self.encoder, self._tokenizer, self._by_id = encoder, tokenizer, by_id
+
+    def __call__(self, names: list[str]) -> Iterable[Tokens]:
+        from groundup.stages.memory_tokens import encode_documents
+
+        stream = encode_documents(self._tokenizer, [self._by_id[name] for name in names], self.encoder)
+        self.encoder = stream.encoder.name
         return np.split(stream.tokens, stream.offsets[1:-1])
 
-    return tokens_of
 
-
-def _held(folder: Path) -> str:
+def _read_live(folder: Path) -> dict[str, Any]:
     try:
-        return str(json.loads((folder / "live.json").read_text(encoding="utf-8"))["wanted"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        found = json.loads((folder / "live.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

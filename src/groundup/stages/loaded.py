@@ -130,11 +130,11 @@ def _memories(store: Store, release: Release, decoders: Mapping[str, Generator])
     from groundup.stages.live_memory import NewestMemory
 
     found = {}
-    for name, policy in release.policies.get("memory", {}).items():
+    for name in release.policies.get("memory", {}):
         if name in decoders:
             memory = NewestMemory(store, release, name, decoders[name].tokenizer)
             if not memory.fault:
-                found[name] = ServedMemory(memory, policy["completes"])
+                found[name] = ServedMemory(memory, memory.completes)
     return found
 
 

@@ -22,15 +22,15 @@ class Stream:
     encoder: IndexEncoder
 
 
-def encode_documents(tokenizer: Tokenizer, documents: Sequence[Document]) -> Stream:
-    """Needs a tokenizer with a separator."""
+def encode_documents(tokenizer: Tokenizer, documents: Sequence[Document], encoder: str | None = None) -> Stream:
+    """Needs a tokenizer with a separator. encoder: name of the one that made what these are added to; None chooses."""
     assert tokenizer.separator_id is not None
     texts = [document.text for document in documents]
-    encoder = tokenizer.index_encoder(texts)
-    ids, counts = encoder.encode(texts)
+    chosen = tokenizer.index_encoder(texts, named=encoder)
+    ids, counts = chosen.encode(texts)
     offsets = np.concatenate([[0], np.cumsum(counts + 1)]).astype(np.int64)
     tokens = np.empty(len(ids) + len(counts), np.int32)
     begins = np.zeros(len(tokens), bool)
     begins[offsets[:-1]] = True
     tokens[begins], tokens[~begins] = tokenizer.separator_id, ids
-    return Stream(tokens, offsets, encoder)
+    return Stream(tokens, offsets, chosen)

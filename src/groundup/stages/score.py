@@ -1,16 +1,23 @@
-"""Texts in, surprise out: what a model makes of each line of JSON."""
+"""Texts in, surprise out: what a model, with the corpus' memory or without, makes of each line of JSON."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from groundup.errors import RequestError
 from groundup.stages.models import load_decoder
+
+if TYPE_CHECKING:
+    from groundup.evaluation.scores import DocumentScore
+    from groundup.interop.base import BroughtDecoder
+
+MemoryMode = Literal["off", "auto", "only"]
 
 AT_ONCE = 64  # lines whose windows share passes: enough for whole batches, few enough to see results come
 CONTEXT = 2048  # positions at most; half of them are seen before each later one
@@ -36,25 +43,53 @@ class Scored:
     bytes: int
 
 
-def score_lines(spec: str, root: Path, lines: Iterable[str]) -> Iterator[Scored]:
+def score_lines(spec: str, root: Path, lines: Iterable[str], memory: MemoryMode = "off") -> Iterator[Scored]:
     """A result for each line {"id", "text"}, in order.
 
-    Raises RequestError naming a line that is none, and as `load_decoder`.
+    memory: "auto" mixes the corpus' memory in if the verdict says it helps, "only" scores with memory alone.
+    Raises RequestError naming a line that is none, ReleaseError for a model without a memory, and as `load_decoder`.
     """
-    from groundup.evaluation.bits import score_documents
-
     decoder = load_decoder(spec, root)
-    tokenizer, context = decoder.tokenizer, min(CONTEXT, decoder.context_length)
+    score = _scorer(decoder, spec, root, memory)
+    tokenizer = decoder.tokenizer
     asked = (_asked(number, line) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(itertools.islice(asked, AT_ONCE)):
-        scores = score_documents(decoder.model, tokenizer, batch, context=context)
-        for one, score in zip(batch, scores, strict=True):
-            if tokenizer.separator_id is not None or not score.tokens:
-                yield Scored(one.name, score.tokens, score.nats, score.text_bytes)
+        for one, found in zip(batch, score(batch), strict=True):
+            if tokenizer.separator_id is not None or not found.tokens:
+                yield Scored(one.name, found.tokens, found.nats, found.text_bytes)
                 continue
             first = int(tokenizer.encode_many([one.text])[0][0])
-            nats = score.nats - math.log(tokenizer.vocab_size)  # what its first token was charged
-            yield Scored(one.name, score.tokens - 1, nats, score.text_bytes - len(tokenizer.decode_bytes([first])))
+            nats = found.nats - math.log(tokenizer.vocab_size)  # what its first token was charged
+            yield Scored(one.name, found.tokens - 1, nats, found.text_bytes - len(tokenizer.decode_bytes([first])))
+
+
+def _scorer(
+    decoder: BroughtDecoder, spec: str, root: Path, memory: MemoryMode
+) -> Callable[[Sequence[Asked]], list[DocumentScore]]:
+    from groundup.evaluation.bits import record_documents, score_documents
+
+    model, tokenizer, context = decoder.model, decoder.tokenizer, min(CONTEXT, decoder.context_length)
+    newest = None
+    if memory != "off":
+        from groundup.stages.memory_use import memory_of
+
+        newest = memory_of(spec, root, tokenizer)
+    if newest is None or (memory == "auto" and not newest.completes):
+        return lambda batch: score_documents(model, tokenizer, batch, context=context)
+
+    from groundup.evaluation.memory_scores import Surveyed, mix
+
+    mixture = newest.mixture()
+    gate = mixture.gate
+    assert gate is not None
+
+    def with_memory(batch: Sequence[Asked]) -> list[DocumentScore]:
+        scores, record = record_documents(model, tokenizer, batch, context=context)
+        surveyed = Surveyed.of(mixture.memory, record)
+        found = mix(mixture.memory, mixture.backoff, gate, surveyed, scores, tokenizer.token_lengths)
+        return found.memory if memory == "only" else found.mixed
+
+    return with_memory
 
 
 def _no_number(name: str) -> None:

@@ -1,4 +1,4 @@
-"""A store's champion, its memory and its index, opened to say where the words of a text stand in the corpus."""
+"""A memory of a release, opened: beside a model to score with, or with the index to say where a text's words stand."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from groundup.errors import ReleaseError
 from groundup.pipeline.store import Store
 from groundup.registry import champion
-from groundup.registry.release import Release, open_release
+from groundup.registry.release import Release, ids, open_release
 from groundup.retrieval.index import IndexStore
 from groundup.stages.live_memory import REBUILD, NewestMemory, decoder_tokenizer
 from groundup.stages.stores import index_folder
 from groundup.stages.trace import Tracer
+from groundup.tokens.tokenizer import Tokenizer
 
 CHAMPION = "champion"
 
@@ -20,6 +21,24 @@ def open_tracer(root: Path, release: str = CHAMPION) -> Tracer:
     """release: "champion" or an id. Raises ReleaseError without a release or a memory, StoreError for a broken one."""
     store = Store(root)
     return tracer_of(store, champion.require(store) if release == CHAMPION else open_release(store, release))
+
+
+def memory_of(spec: str, root: Path, tokenizer: Tokenizer) -> NewestMemory:
+    """The memory of the model that `spec` names: "champion", a release, or a model of one (see `models.py`).
+
+    Raises ReleaseError if it has none.
+    """
+    store = Store(root)
+    of, _, name = spec.rpartition("/")
+    if spec in ids(store):
+        of, name = spec, CHAMPION
+    release = open_release(store, of) if of and of in ids(store) else champion.require(store)
+    name = release.policies["champion"] if name == CHAMPION else name
+    if name not in release.policies.get("memory", {}):
+        known = ", ".join(release.policies.get("memory", {})) or "none"
+        wrong = f"release {release.id} has no memory for {name}"
+        raise ReleaseError(wrong, place=str(root), mend=f"It has one for: {known}. Or leave --memory off.")
+    return NewestMemory(store, release, name, tokenizer)
 
 
 def tracer_of(store: Store, release: Release) -> Tracer:
