@@ -6,11 +6,13 @@ them, so that `groundup --help` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -118,6 +120,23 @@ def _recipe(
 
 def _say(text: str) -> None:
     typer.echo(text)
+
+
+@contextlib.contextmanager
+def _reading(file: Path | None, kind: str) -> Iterator[TextIO]:
+    """The file, or stdin without one. Raises RequestError for what can't be read or is no UTF-8, also while reading."""
+    from groundup.errors import RequestError
+
+    try:
+        lines = sys.stdin if file is None else file.open(encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{file} can't be read ({error.strerror})", mend=f"Name a file of {kind}.") from None
+    with lines:
+        try:
+            yield lines
+        except UnicodeDecodeError:
+            wrong = f"{file or 'stdin'} holds bytes that are no UTF-8"
+            raise RequestError(wrong, mend=f"Send {kind} in UTF-8.") from None
 
 
 def _json(value: Any) -> None:
@@ -385,20 +404,11 @@ def score(
     """
     from dataclasses import asdict
 
-    from groundup.errors import RequestError
     from groundup.stages.score import score_lines
 
-    try:
-        lines = sys.stdin if file is None else file.open(encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"{file} can't be read ({error.strerror})", mend="Name a file of JSON lines.") from None
-    with lines:
-        try:
-            for scored in score_lines(model, store, lines, memory):
-                _json(asdict(scored))
-        except UnicodeDecodeError:
-            wrong = f"{file or 'stdin'} holds bytes that are no UTF-8"
-            raise RequestError(wrong, mend="Send lines of JSON in UTF-8.") from None
+    with _reading(file, "lines of JSON") as lines:
+        for scored in score_lines(model, store, lines, memory):
+            _json(asdict(scored))
 
 
 @app.command()
@@ -414,25 +424,16 @@ def trace(
 
     Example: `groundup generate "import json" | groundup trace`
     """
-    from groundup.errors import RequestError
     from groundup.stages.memory_use import open_tracer
     from groundup.stages.trace_lines import render, trace_lines
 
     tracer = open_tracer(store, release)
-    try:
-        lines = sys.stdin if file is None else file.open(encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"{file} can't be read ({error.strerror})", mend="Name a file of text.") from None
-    with lines:
-        try:
-            if jsonl:
-                for found in trace_lines(tracer, lines):
-                    _json(found)
-            else:
-                sys.stdout.write(render(tracer.trace(lines.read())) + "\n")
-        except UnicodeDecodeError:
-            wrong = f"{file or 'stdin'} holds bytes that are no UTF-8"
-            raise RequestError(wrong, mend="Send text in UTF-8.") from None
+    with _reading(file, "lines of JSON" if jsonl else "text") as lines:
+        if jsonl:
+            for found in trace_lines(tracer, lines):
+                _json(found)
+        else:
+            sys.stdout.write(render(tracer.trace(lines.read())) + "\n")
 
 
 @app.command()

@@ -11,7 +11,8 @@ import torch
 from groundup.evaluation.bits import record_documents, score_documents
 from groundup.evaluation.memory_scores import Surveyed, fit, mix
 from groundup.evaluation.scores import DocumentScore
-from groundup.evaluation.token_record import BEST, TokenRecord
+from groundup.evaluation.token_record import TokenRecord
+from groundup.infinigram.evidence import BEST
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.mixture import Mixture
 from groundup.infinigram.segment import Segment

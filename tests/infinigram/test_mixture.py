@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.infinigram.backoff import UNFITTED, UNIFORM, Backoff
-from groundup.infinigram.gate import BEST, FEATURES, Evidence, Gate, features
+from groundup.infinigram.evidence import BEST, Evidence
+from groundup.infinigram.gate import FEATURES, Gate, features
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.mixture import Mixture
 from groundup.infinigram.survey import survey

@@ -14,7 +14,7 @@ import torch
 
 from groundup.errors import ModelError
 from groundup.interop import locate
-from groundup.interop.base import BroughtDecoder, load_base
+from groundup.interop.base import BroughtDecoder, load_base, load_tokenizer
 from groundup.interop.export import save_decoder
 from groundup.interop.locate import base_digest, find_base
 from groundup.nn.cache import KVCache
@@ -92,6 +92,12 @@ def test_logits_equal_transformers_in_float64_and_are_as_near_in_fp32(brought: B
 
 
 @pytest.mark.slow
+def test_its_tokenizer_alone_is_the_one_it_comes_with(brought: BroughtDecoder, tmp_path: Path) -> None:
+    assert load_tokenizer("smollm2").digest == brought.tokenizer.digest
+    save_decoder(tmp_path / "out", brought.model, brought.tokenizer)
+    assert load_tokenizer(tmp_path / "out").digest == brought.tokenizer.digest
+
+
 def test_transformers_reads_the_folder_it_is_exported_to(brought: BroughtDecoder, other: Any, tmp_path: Path) -> None:
     """As Llama, in shards: the same weights to the bit, the same greedy tokens, the same ids of texts."""
     transformers = pytest.importorskip("transformers")

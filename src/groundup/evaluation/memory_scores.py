@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from groundup.evaluation.scores import DocumentScore
 from groundup.evaluation.token_record import TokenRecord
 from groundup.infinigram.backoff import Backoff
-from groundup.infinigram.gate import Evidence, Gate, features
+from groundup.infinigram.evidence import Evidence
+from groundup.infinigram.gate import Gate, features
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.survey import Survey, survey
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-BEST = 16  # likeliest tokens kept at each place
+from groundup.infinigram.evidence import BEST
 
 Float64 = NDArray[np.float64]
 

@@ -93,6 +93,20 @@ def tally(base: Any, added: Any, removed: Any, heads: Any, bounds: Any, counts: 
 
 
 @numba.njit(cache=True, nogil=True)
+def judged(counts: Any, touched: Any, met: int) -> tuple[int, int]:
+    """Of a tally: (different followers, the most frequent one, of equals the lowest; −1 without any)."""
+    different, favourite, most = 0, -1, 0
+    for i in range(met):
+        token = touched[i]
+        found = counts[token]
+        if found > 0:
+            different += 1
+            if found > most or (found == most and token < favourite):
+                favourite, most = token, found
+    return different, favourite
+
+
+@numba.njit(cache=True, nogil=True)
 def _add(followers: Any, low: int, high: int, sign: int, counts: Any, touched: Any, met: int) -> int:
     for rank in range(low, high):
         token = followers[rank]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from groundup.infinigram.errors import MemoryFaultError
 from groundup.infinigram.heads import Heads, frequent_contexts
 from groundup.infinigram.levels import MAX_LEVELS, climb, tally
-from groundup.infinigram.search import insertion, widen
+from groundup.infinigram.search import matches
 from groundup.infinigram.segment import Segment
 
 Int64 = npt.NDArray[np.int64]
@@ -72,15 +72,15 @@ class Memory:
         return found
 
     def longest(self, text: Int64, at: int) -> Match:
-        levels = self.levels(text, at, most=1)
-        return Match(levels[0].length, levels[0].count) if levels else Match(0, len(self))
+        lengths, sizes, _ = self._climb(text, at, 1)
+        return Match(int(lengths[0]), int(sizes[0])) if len(lengths) else Match(0, len(self))
 
     def levels(self, text: Int64, at: int, most: int = MAX_LEVELS) -> list[Level]:
         """The longest match, then shorter ones that were seen at least twice as often, longest first."""
-        text, begin = self.query(text, at)
-        lengths, sizes, bounds = np.empty(most, np.int64), np.empty(most, np.int64), np.empty((most, 6), np.int64)
-        found = climb(*self.views, text, at, begin, lengths, sizes, bounds)
-        return [Level(int(lengths[i]), int(sizes[i]), len(self._followers(bounds[i])[0])) for i in range(found)]
+        return [
+            Level(int(length), int(size), len(self._followers(bounds)[0]))
+            for length, size, bounds in zip(*self._climb(text, at, most), strict=True)
+        ]
 
     def count(self, text: Int64, at: int, length: int) -> int:
         """How often the last `length` tokens of the context occur; every token of the memory for length 0."""
@@ -146,6 +146,13 @@ class Memory:
                 raise MemoryFaultError(f"document {name} was removed from a memory that never held it") from None
         return gone
 
+    def _climb(self, text: Int64, at: int, most: int) -> tuple[Int64, Int64, Int64]:
+        """Lengths (L,), sizes (L,) and bounds (L, 6) of up to `most` levels."""
+        text, begin = self.query(text, at)
+        lengths, sizes, bounds = np.empty(most, np.int64), np.empty(most, np.int64), np.empty((most, 6), np.int64)
+        found = climb(*self.views, text, at, begin, lengths, sizes, bounds)
+        return lengths[:found], sizes[:found], bounds[:found]
+
     def _followers(self, bounds: Int64) -> tuple[Int64, Int64]:
         counts, touched = np.zeros(self.vocab_size, np.int64), np.empty(self.vocab_size, np.int64)
         met = tally(*self.views, self.heads, bounds, counts, touched)
@@ -175,12 +182,9 @@ def context_begin(text: Any, at: int, separator: int) -> int:
 def _interval(base: Any, added: Any, removed: Any, text: Any, at: int, begin: int) -> Any:
     """(6,) ranks of the contexts that end with text[begin:at], in each of the three."""
     bounds = np.empty(6, np.int64)
-    place, _ = insertion(base, text, at, begin)
-    bounds[0], bounds[1] = widen(base, text, at, at - begin, place, place)
-    place, _ = insertion(added, text, at, begin)
-    bounds[2], bounds[3] = widen(added, text, at, at - begin, place, place)
-    place, _ = insertion(removed, text, at, begin)
-    bounds[4], bounds[5] = widen(removed, text, at, at - begin, place, place)
+    bounds[0], bounds[1] = matches(base, text, at, begin)
+    bounds[2], bounds[3] = matches(added, text, at, begin)
+    bounds[4], bounds[5] = matches(removed, text, at, begin)
     return bounds
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from groundup.infinigram.backoff import Backoff, last_level, level_share
 from groundup.infinigram.descent import Float64
-from groundup.infinigram.gate import BEST, Evidence, Gate, features
-from groundup.infinigram.levels import MAX_LEVELS, climb, tally
+from groundup.infinigram.evidence import BEST, Evidence
+from groundup.infinigram.gate import Gate, features
+from groundup.infinigram.levels import MAX_LEVELS, climb, judged, tally
 from groundup.infinigram.memory import Memory, context_begin
 from groundup.infinigram.survey import CONTEXT, Survey
 
@@ -178,17 +179,11 @@ def _distribute(
     rest, favourite = 1.0, -1
     for level in range(levels):
         met = tally(base, added, removed, heads, bounds[level], counts, touched)
-        best_count, different = 0, 0
-        for i in range(met):
-            token = touched[i]
-            found = counts[token]
-            if found > 0:
-                different += 1
-            if level == 0 and (found > best_count or (found == best_count and token < favourite)):
-                favourite, best_count = token, found
-        distinct[level] = different
+        distinct[level], commonest = judged(counts, touched, met)
+        if level == 0:
+            favourite = commonest
         hits[level] = counts[favourite]
-        share = level_share(weights, lengths[level], sizes[level], different)
+        share = level_share(weights, lengths[level], sizes[level], distinct[level])
         for i in range(met):
             token = touched[i]
             p[token] += rest * share * counts[token] / sizes[level]

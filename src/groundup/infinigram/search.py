@@ -63,35 +63,38 @@ def widen(view: Any, text: Any, at: int, length: int, low: int, high: int) -> tu
     first, stop = numba.int64(view.starts[last]), numba.int64(view.starts[last + 1])
     if length == 1:
         return first, stop
-    begin = at - length
-    # left: `inside` is known to match (or is the old border), `outside` not yet known
-    step = 1
-    inside = low
-    outside = low - 1
-    while outside >= first and agreement(view.tokens, numba.int64(view.ends[outside]), text, at, begin, 1) >= length:
-        inside = outside
-        outside = inside - step
+    return _reach(view, text, at, length, low, first - 1, -1), _reach(view, text, at, length, high - 1, stop, 1) + 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _reach(view: Any, text: Any, at: int, length: int, inside: int, border: int, way: int) -> int:
+    """The last rank on the way (1 up, −1 down) from `inside` to `border` that shares `length` tokens; `inside` does, or
+    stands beside what does. `border` is one too far."""
+    begin, step = at - length, way
+    outside = inside + way
+    while (border - outside) * way > 0 and _shares(view, text, at, begin, length, outside):
+        inside, outside = outside, outside + step
         step *= 2
-    outside = max(outside, first - 1)
-    while inside - outside > 1:
+    if (outside - border) * way > 0:
+        outside = border
+    while abs(outside - inside) > 1:
         middle = (inside + outside) >> 1
-        if agreement(view.tokens, numba.int64(view.ends[middle]), text, at, begin, 1) >= length:
+        if _shares(view, text, at, begin, length, middle):
             inside = middle
         else:
             outside = middle
-    left = inside
-    step = 1
-    inside = high - 1
-    outside = high
-    while outside < stop and agreement(view.tokens, numba.int64(view.ends[outside]), text, at, begin, 1) >= length:
-        inside = outside
-        outside = inside + step
-        step *= 2
-    outside = min(outside, stop)
-    while outside - inside > 1:
-        middle = (inside + outside) >> 1
-        if agreement(view.tokens, numba.int64(view.ends[middle]), text, at, begin, 1) >= length:
-            inside = middle
-        else:
-            outside = middle
-    return left, inside + 1
+    return inside
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _shares(view: Any, text: Any, at: int, begin: int, length: int, rank: int) -> bool:
+    return agreement(view.tokens, numba.int64(view.ends[rank]), text, at, begin, 1) >= length
+
+
+@numba.njit(cache=True, nogil=True)
+def matches(view: Any, text: Any, at: int, begin: int) -> tuple[int, int]:
+    """The ranks [low, high) of contexts that end with text[begin:at], which has a token or more."""
+    place, longest = insertion(view, text, at, begin)
+    if longest < at - begin:
+        return place, place
+    return widen(view, text, at, at - begin, place, place)

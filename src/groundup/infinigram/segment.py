@@ -101,10 +101,6 @@ class Segment:
         """Tokens of one document, its separator first."""
         return self.tokens[int(self.offsets[number]) : int(self.offsets[number + 1])]
 
-    def document_at(self, position: int) -> int:
-        """The number of the document that holds the token at `position`."""
-        return int(np.searchsorted(self.offsets, position, side="right")) - 1
-
     def save(self, folder: Path) -> None:
         """Writes the files and, last, the manifest; each is on the disk before the manifest is."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,11 +135,7 @@ class Segment:
             file.flush()
             os.fsync(file.fileno())
         os.replace(pending, folder / MANIFEST)
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(folder)
 
     @classmethod
     def open(cls, folder: Path, *, tokenizer: str | None = None) -> Segment:
@@ -240,6 +232,15 @@ def _sizes(tokens: int, documents: int, vocab_size: int) -> dict[str, int]:
         "starts.bin": (vocab_size + 1) * 4,
         "offsets.bin": (documents + 1) * 8,
     }
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's bytes, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _ascending(bounds: npt.NDArray[Any], last: int) -> bool:

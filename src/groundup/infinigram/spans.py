@@ -15,7 +15,7 @@ import numpy as np
 
 from groundup.infinigram.levels import climb
 from groundup.infinigram.memory import Int64, Memory
-from groundup.infinigram.search import agreement, insertion, widen
+from groundup.infinigram.search import agreement, insertion, matches
 
 UNBOUNDED = 2**62
 
@@ -160,12 +160,7 @@ def _beside(view: Any, text: Any, at: int, begin: int, rank: int, length: int) -
 
 @numba.njit(cache=True, nogil=True)
 def _occurrences(view: Any, text: Any, at: int, begin: int) -> int:
-    if not len(view.tokens):
-        return 0
-    rank, length = insertion(view, text, at, begin)
-    if length < at - begin:
-        return 0
-    low, high = widen(view, text, at, at - begin, rank, rank)
+    low, high = matches(view, text, at, begin)
     return high - low
 
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from groundup.infinigram.errors import MemoryBusyError, MemoryFaultError
 from groundup.infinigram.gather import Meaning, Row, Tokens
 from groundup.infinigram.memory import Memory
-from groundup.infinigram.segment import MANIFEST, Segment, read_manifest
+from groundup.infinigram.segment import MANIFEST, Segment, read_manifest, sync
 
 SCHEMA = 1
 DIGEST = re.compile("[0-9a-f]{64}")
@@ -169,7 +169,7 @@ class MemoryStore:
             segment.save(pending)
             self._discard(folder)
             pending.rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
         return segment.digest
 
     def _promote(self, base: str, added: str | None, removed: str | None) -> None:
@@ -181,9 +181,9 @@ class MemoryStore:
         version = Version(base, added, removed, before.serial + 1 if before else 1)
         pending = self.root / "current.json.pending"
         pending.write_text(json.dumps({"schema": SCHEMA, **version._asdict()}) + "\n", encoding="utf-8")
-        _sync(pending)
+        sync(pending)
         pending.replace(self.root / "current.json")
-        _sync(self.root)
+        sync(self.root)
 
     def _tidy(self) -> None:
         """Removes segments that neither the current version nor a reader holds, and what a killed writer left."""
@@ -285,11 +285,3 @@ def _is_read(folder: Path) -> bool:
     except OSError:
         pass  # half-written, so nobody's
     return False
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -24,11 +24,11 @@ def sorted_contexts(tokens: Tokens, vocab_size: int) -> Ends:
 
     tokens: (N,) uint16 or uint32, each below vocab_size. Returns (N,) uint32, a permutation of 1 … N.
     """
-    from pydivsufsort import divsufsort
-
     count = len(tokens)
     if not count:
         return np.zeros(0, np.uint32)
+    from pydivsufsort import divsufsort
+
     assert count <= MAX_TOKENS
     width = max(1, (max(vocab_size - 1, 1).bit_length() + 7) // 8)
     order = divsufsort(_reversed_bytes(tokens, width))  # int32 up to 2³¹ bytes, int64 above

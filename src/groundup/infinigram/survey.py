@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from groundup.infinigram.levels import MAX_LEVELS, climb, tally
+from groundup.infinigram.levels import MAX_LEVELS, climb, judged, tally
 from groundup.infinigram.memory import Int64, Memory, context_begin
 
 CONTEXT = 256  # tokens looked back on; a longer match names the same place
@@ -90,17 +90,9 @@ def _survey(
         levels = climb(base, added, removed, text, at, begin, lengths[row], sizes[row], bounds)
         for level in range(levels):
             met = tally(base, added, removed, heads, bounds[level], counts, touched)
-            best, best_count, different = -1, 0, 0
-            for i in range(met):
-                token = touched[i]
-                found = counts[token]
-                if found > 0:
-                    different += 1
-                if level == 0 and (found > best_count or (found == best_count and token < best)):
-                    best, best_count = token, found
+            distinct[row, level], commonest = judged(counts, touched, met)
             if level == 0:
-                favourite[row] = best
-            distinct[row, level] = different
+                favourite[row] = commonest
             hits[row, level] = counts[text[at]]
             favourite_hits[row, level] = counts[favourite[row]]
             for i in range(met):

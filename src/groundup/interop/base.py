@@ -55,6 +55,14 @@ def load_base(spec: str | Path) -> BroughtDecoder:
     return brought
 
 
+def load_tokenizer(spec: str | Path) -> Tokenizer:
+    """The tokenizer of what `load_base` loads, without its weights. Raises ModelError as that would for its files."""
+    path = find_base(spec)
+    if path.is_dir():
+        return Tokenizer.load(path)
+    return read_tokenizer(open_gguf(path).metadata, str(path))
+
+
 def _from_gguf(path: Path) -> BroughtDecoder:
     file = open_gguf(path)
     read_gguf_config(file)  # an unknown architecture is refused before the vocabulary is built

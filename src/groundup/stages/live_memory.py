@@ -42,15 +42,15 @@ def refresh_memories(
     Raises StoreBusyError beside another writer.
     """
     did = []
+    # A release never changes, so it stands for its tokenizers: reading one would cost more than all the rest.
+    state = digest_of({"documents": wanted, "release": release.id, "code": code_versions(CODE)})
     for name in release.policies.get("memory", {}):
         folder = memory_folder(store, release.policies["index"], name)
-        tokenizer = decoder_tokenizer(release, name)
-        state = digest_of({"documents": wanted, "tokenizer": tokenizer.digest, "code": code_versions(CODE)})
         memories = MemoryStore(folder)
-        whole = not memories.fault(tokenizer.digest)
-        live = _read_live(folder) if whole else {}
+        live = {} if memories.fault() else _read_live(folder)
         if live.get("wanted") == state:
             continue
+        tokenizer = decoder_tokenizer(release, name)
         by_id = {document.id: document for document in documents()}
         assert tokenizer.separator_id is not None
         encoding = _Encoding(tokenizer, by_id, live.get("encoder"))
@@ -111,12 +111,10 @@ class NewestMemory:
 
 
 def decoder_tokenizer(release: Release, name: str) -> Tokenizer:
-    from groundup.interop.base import load_base
+    from groundup.interop.base import load_tokenizer
     from groundup.stages.models import model_file
-    from groundup.tokens.tokenizer import TOKENIZER_FILE, Tokenizer
 
-    place = release.model(name)
-    return Tokenizer.load(place) if (place / TOKENIZER_FILE).exists() else load_base(model_file(place)).tokenizer
+    return load_tokenizer(model_file(release.model(name)))
 
 
 class _Encoding:

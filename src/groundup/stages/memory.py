@@ -6,15 +6,12 @@ Measured is a memory of the training documents alone: what is held out stands in
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
 from groundup.stages.scores import RECORD, RECORDED, SCORES, read_scores, write_scores
 from groundup.stages.split import COLUMNS, FITTING, of_split
-
-if TYPE_CHECKING:
-    from groundup.tokens.tokenizer import Tokenizer
 
 SEGMENT, MIXTURE, ALONE, BANDS = "segment", "mixture.json", "memory.json", "bands.json"
 CODE = ("groundup.infinigram", "groundup.tokens", "groundup.stages.memory")
@@ -68,10 +65,10 @@ def run_trained(context: Context) -> None:
 
 def run_base(context: Context) -> None:
     from groundup.infinigram.segment import Segment
-    from groundup.interop.base import load_base
+    from groundup.interop.base import load_tokenizer
     from groundup.stages.memory_tokens import encode_documents
 
-    tokenizer = load_base(context.execution.base).tokenizer
+    tokenizer = load_tokenizer(context.execution.base)
     if tokenizer.separator_id is None:
         context.note("Its tokenizer names no token to stand before a document, so it has no memory of the corpus.")
         return
@@ -99,12 +96,14 @@ def run_mix(context: Context) -> None:
     from groundup.evaluation.token_record import TokenRecord
     from groundup.infinigram.memory import Memory
     from groundup.infinigram.segment import Segment
+    from groundup.interop.base import load_tokenizer
 
     name = context.config["decoder"]
     place = context.inputs[f"memory-{name}"].path / SEGMENT
     if not place.exists():
         return
-    memory, tokenizer = Memory(Segment.open(place)), _tokenizer(context)
+    trained = context.inputs["decoder"].path / "model" if "decoder" in context.inputs else None
+    memory, tokenizer = Memory(Segment.open(place)), load_tokenizer(trained or context.execution.base)
     scores = read_scores(context.inputs[f"score-{name}"])
     if not any(score.tokens for score in scores[FITTING]):
         context.note("No held-out document is left to fit the memory's gate on, so memory is not used.")
@@ -143,12 +142,3 @@ def run_mix(context: Context) -> None:
 def has_mixture(artifact: Any) -> bool:
     """Whether a mix step came to something: there was a memory, and a text to fit on."""
     return bool((artifact.path / SCORES).exists())
-
-
-def _tokenizer(context: Context) -> Tokenizer:
-    from groundup.interop.base import load_base
-    from groundup.tokens.tokenizer import Tokenizer
-
-    if "decoder" in context.inputs:
-        return Tokenizer.load(context.inputs["decoder"].path / "model")
-    return load_base(context.execution.base).tokenizer

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from groundup.errors import RequestError
+from groundup.stages.json_lines import read_line
 from groundup.stages.models import load_decoder
 
 if TYPE_CHECKING:
@@ -92,17 +91,6 @@ def _scorer(
     return with_memory
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
 def _asked(number: int, line: str) -> Asked:
-    try:
-        value = json.loads(line, parse_constant=_no_number)
-        text, name = value["text"], value.get("id", number)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        text = name = None
-    if not isinstance(text, str):
-        mend = 'Send lines such as {"id": 1, "text": "…"}.'
-        raise RequestError(f"line {number} is no JSON object with a text", mend=mend)
+    name, text = read_line(number, line)
     return Asked(str(number), text, name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from groundup.errors import RequestError
+from groundup.stages.json_lines import read_line
 from groundup.stages.trace import COPIED, Traced, TracedSpan, Tracer
 
 OPENS, CLOSES = "⟦", "⟧"
@@ -23,7 +22,7 @@ def trace_lines(tracer: Tracer, lines: Iterable[str]) -> Iterator[dict[str, Any]
     """
     for number, line in enumerate(lines, 1):
         if line.strip():
-            name, text = _asked(number, line)
+            name, text = read_line(number, line)
             yield {"id": name, "spans": spans_as_data(tracer.trace(text))}
 
 
@@ -42,22 +41,6 @@ def spans_as_data(traced: Traced) -> list[dict[str, Any]]:
         }
         for span in traced.spans
     ]
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _asked(number: int, line: str) -> tuple[Any, str]:
-    try:
-        value = json.loads(line, parse_constant=_no_number)
-        text, name = value["text"], value.get("id", number)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        text = name = None
-    if not isinstance(text, str):
-        mend = 'Send lines such as {"id": 1, "text": "…"}.'
-        raise RequestError(f"line {number} is no JSON object with a text", mend=mend)
-    return name, text
 
 
 def render(traced: Traced, width: int = 100) -> str:

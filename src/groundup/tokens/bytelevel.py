@@ -53,3 +53,12 @@ def pre_tokenizer(name: str) -> pre_tokenizers.PreTokenizer | None:
     if name in ("gpt-2", "gpt2", "phi-2", "olmo", "jais", "roberta-bpe"):
         return gpt2
     return None
+
+
+def utf8(text: str) -> str:
+    """The text with "?" for each lone surrogate, which no UTF-8 file can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+    return text

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
+from groundup.tokens.bytelevel import utf8
+
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
@@ -46,7 +48,7 @@ class FastEncoder:
 
     def encode(self, texts: Sequence[str]) -> tuple[Int32, Int64]:
         """(ids of all texts in a row, number of ids of each text)."""
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        clean = [utf8(text) for text in texts]
         self.settle(clean)
         if self._fast is None:
             return with_tokenizers(self._reference, clean)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tokenizers
 
+from groundup.tokens.bytelevel import utf8
 from groundup.tokens.fast import FastEncoder, Int32, Int64, with_tokenizers
 from groundup.tokens.tokie_encoder import TokieEncoder, split
 
@@ -36,7 +37,7 @@ class IndexEncoder:
 
     def encode(self, texts: Sequence[str]) -> tuple[Int32, Int64]:
         """(ids of all texts in a row, number of ids of each text). No special tokens, neither added nor read."""
-        return self._encode([_utf8(text) for text in texts])
+        return self._encode([utf8(text) for text in texts])
 
     def metrics(self) -> dict[str, str | int]:
         """What an artifact's manifest says of it."""
@@ -79,7 +80,7 @@ def choose(original: Original, texts: Sequence[str], named: str | None = None) -
         return slow
     if named == "gigatoken":  # gives the original's ids, or lets it encode
         return IndexEncoder(original.exact.name, 0, 0, _line(original.exact.refusal), original.exact.encode)
-    sample = [_utf8(text[:SAMPLE_CHARACTERS]) for text in spread(texts, SAMPLE_DOCUMENTS)]
+    sample = [utf8(text[:SAMPLE_CHARACTERS]) for text in spread(texts, SAMPLE_DOCUMENTS)]
     if named != "tokie":
         original.exact.settle(sample)
         if original.exact.name == "gigatoken":  # its ids were equal on every text compared
@@ -188,7 +189,3 @@ def _sums(values: Int32, counts: Int64) -> Int64:
     if filled.any():
         sums[filled] = np.add.reduceat(values, (np.cumsum(counts) - counts)[filled], dtype=np.int64)
     return sums
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import tokenizers
 
 from groundup.errors import ModelError
-from groundup.tokens.bytelevel import pre_tokenizer, token_to_bytes
+from groundup.tokens.bytelevel import pre_tokenizer, token_to_bytes, utf8
 from groundup.tokens.sentencepiece import KINDS, SPACE, piece_to_bytes, read_form, without_prefix
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Tokenizer:
         A lone surrogate, which no UTF-8 file can hold, is read as "?".
         """
         backend = self._with_specials if specials else self._inside if inside else self._plain
-        return list(backend.encode(_utf8(text), add_special_tokens=False).ids)
+        return list(backend.encode(utf8(text), add_special_tokens=False).ids)
 
     def encode_many(self, texts: Sequence[str]) -> list[Int32]:
         """As `encode`, for many texts at once: through gigatoken where its ids are the same on a sample.
@@ -159,7 +159,7 @@ class Tokenizer:
         can't tell ▁ from a space: the two bytes by which they differ are lost. Where it puts no ▁ before a text that
         begins with a space, that space is.
         """
-        raw = _utf8(text).encode("utf-8")
+        raw = utf8(text).encode("utf-8")
         ambiguous = self.form is not None and (SPACE in text or (self.form.loses_space and text.startswith(" ")))
         if self._lossless and not ambiguous and not raw.translate(None, self._present):
             return 0
@@ -308,14 +308,6 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.vocab_size} tokens, {self.digest[:12]})"
-
-
-def _utf8(text: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode("utf-8")
-    return text
 
 
 def _write(path: Path, text: str) -> None:
