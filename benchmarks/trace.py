@@ -21,9 +21,9 @@ import numpy as np
 
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.segment import Segment
-from groundup.stages.trace import Tracer
 from groundup.tokens.tokenizer import Tokenizer
 from groundup.tokens.train import train_bpe
+from groundup.tracing.tracer import Tracer
 
 LENGTH = 500  # tokens of a text
 

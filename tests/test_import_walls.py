@@ -34,14 +34,37 @@ ALLOWED: dict[str, set[str]] = {
     "interop": {"nn", "tokens", "machine", "progress"},
     "retrieval": {"corpus", "progress", "machine"},
     "evaluation": {"corpus", "tokens", "nn", "retrieval", "infinigram", "machine", "progress"},
+    "tracing": {"infinigram", "tokens"},
     "monitoring": {"progress", "machine", "retrieval"},
     "pipeline": {"progress", "machine", "evaluation"},
     "registry": {"pipeline", "evaluation", "progress", "__init__"},
-    "serving": {"generation", "retrieval", "monitoring", "registry", "tokens", "nn", "machine", "progress", "__init__"},
+    "serving": {
+        "generation",
+        "retrieval",
+        "tracing",
+        "monitoring",
+        "registry",
+        "tokens",
+        "nn",
+        "machine",
+        "progress",
+        "__init__",
+    },
     "lab": {"corpus", "tokens", "nn", "training", "evaluation", "retrieval", "machine", "progress"},
 }
 ABOVE = {"cli", "stages"}  # may import everything; nothing but cli imports them
-NO_TORCH = {"corpus", "pipeline", "registry", "retrieval", "infinigram", "progress", "errors", "recipe", "monitoring"}
+NO_TORCH = {
+    "tracing",
+    "corpus",
+    "pipeline",
+    "registry",
+    "retrieval",
+    "infinigram",
+    "progress",
+    "errors",
+    "recipe",
+    "monitoring",
+}
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:

@@ -11,8 +11,8 @@ from groundup.registry.release import Release, ids, open_release
 from groundup.retrieval.index import IndexStore
 from groundup.stages.live_memory import REBUILD, NewestMemory, decoder_tokenizer
 from groundup.stages.stores import index_folder
-from groundup.stages.trace import Tracer
 from groundup.tokens.tokenizer import Tokenizer
+from groundup.tracing.tracer import Tracer
 
 CHAMPION = "champion"
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 from groundup.stages.json_lines import read_line
-from groundup.stages.trace import COPIED, Traced, TracedSpan, Tracer
+from groundup.tracing.tracer import COPIED, Traced, TracedSpan, Tracer
 
 OPENS, CLOSES = "⟦", "⟧"
 WARNING = "A match shows where these words stand. It does not show why a model said them."
 
 
 def trace_lines(tracer: Tracer, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """For each line {"id", "text"}, in order: {"id", "spans"}, as `spans_as_data` has them.
+    """For each line {"id", "text"}, in order: {"id", "spans"}, as `Traced.spans_as_data` has them.
 
     A line without an id gets its number, counted from 1; empty lines are passed over.
     Raises RequestError naming a line that is none.
@@ -23,24 +22,7 @@ def trace_lines(tracer: Tracer, lines: Iterable[str]) -> Iterator[dict[str, Any]
     for number, line in enumerate(lines, 1):
         if line.strip():
             name, text = read_line(number, line)
-            yield {"id": name, "spans": spans_as_data(tracer.trace(text))}
-
-
-def spans_as_data(traced: Traced) -> list[dict[str, Any]]:
-    """{"start", "end", "tokens", "count", "sources": [{"document", "title", "path", "start"}]} for each span.
-
-    Offsets are in characters: of the text, and of the source document's text.
-    """
-    return [
-        {
-            "start": span.start,
-            "end": span.end,
-            "tokens": span.tokens,
-            "count": span.count,
-            "sources": [asdict(source) for source in span.sources],
-        }
-        for span in traced.spans
-    ]
+            yield {"id": name, "spans": tracer.trace(text).spans_as_data()}
 
 
 def render(traced: Traced, width: int = 100) -> str:

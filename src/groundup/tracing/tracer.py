@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,8 @@ import numpy.typing as npt
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.span_filters import apart, at_least, covered_by, cut, not_contained, rarest, shrink
 from groundup.infinigram.spans import counts, maximal_runs
-from groundup.stages.text_tokens import TextTokens
 from groundup.tokens.tokenizer import Tokenizer
+from groundup.tracing.text_tokens import TextTokens
 
 Int64 = npt.NDArray[np.int64]
 
@@ -81,6 +82,22 @@ class Traced:
     @property
     def new(self) -> float:
         return 1.0 - self.copied
+
+    def spans_as_data(self) -> list[dict[str, Any]]:
+        """{"start", "end", "tokens", "count", "sources": [{"document", "title", "path", "start"}]} for each span.
+
+        Offsets are in characters: of the text, and of the source document's text.
+        """
+        return [
+            {
+                "start": span.start,
+                "end": span.end,
+                "tokens": span.tokens,
+                "count": span.count,
+                "sources": [asdict(source) for source in span.sources],
+            }
+            for span in self.spans
+        ]
 
 
 @dataclass(frozen=True)

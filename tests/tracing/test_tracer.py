@@ -15,11 +15,11 @@ from groundup.infinigram.memory import Memory
 from groundup.infinigram.segment import Segment
 from groundup.infinigram.span_filters import at_least, covered_by, not_contained, shrink
 from groundup.infinigram.spans import maximal_runs
-from groundup.stages.text_tokens import TextTokens, is_prose
-from groundup.stages.trace import COPIED, LEAST, Tracer
-from groundup.stages.trace_lines import WARNING, render, spans_as_data, trace_lines
+from groundup.stages.trace_lines import WARNING, render, trace_lines
 from groundup.tokens.tokenizer import Tokenizer
 from groundup.tokens.train import train_bpe
+from groundup.tracing.text_tokens import TextTokens, is_prose
+from groundup.tracing.tracer import COPIED, LEAST, Tracer
 
 NOTES = {
     "alpine": "The marmot whistles twice when an eagle circles above the ridge. "
@@ -219,7 +219,7 @@ def test_lines_have_the_promised_fields() -> None:
     assert (first["id"], second) == (["any"], {"id": 3, "spans": []})
     assert [set(span) for span in first["spans"]] == [{"start", "end", "tokens", "count", "sources"}] * 2
     assert set(first["spans"][0]["sources"][0]) == {"document", "title", "path", "start"}
-    assert first["spans"] == spans_as_data(tracer().trace(NOTES["alpine"]))
+    assert first["spans"] == tracer().trace(NOTES["alpine"]).spans_as_data()
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"id": 1}', '{"text": 3}', '{"text": "x", "id": NaN}'])

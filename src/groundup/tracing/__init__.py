@@ -1,0 +1,1 @@
+"""From a text to the documents its words stand in."""
