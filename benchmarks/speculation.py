@@ -1,10 +1,10 @@
 """Drafts from memory against plain decoding of the same target: tokens per second in one run, alternating.
 
-    python benchmarks/speculation.py ROOT [--model NAME] --held-out TEXTS [--foreign TEXTS] [--target decoder mixture]
+    python benchmarks/speculation.py ROOT [--model NAME] [--held-out TEXTS] [--foreign TEXTS] [--target decoder mixture]
         [--temperatures 0 0.8] [--texts 20] [--tokens 128] [--prompt 256]
 
-ROOT: a groundup root whose memory was made without the held-out documents. TEXTS: a Parquet of documents (the run's
-split has `held_out.parquet`), a folder of .py, .md and .txt files, or one in BEIR's layout (its documents). Foreign
+ROOT: a store. The memory is that of its last run's training documents. TEXTS: a Parquet of documents (by default the
+run's held-out ones), a folder of .py, .md and .txt files, or one in BEIR's layout (its documents). Foreign
 texts are such as have nothing to do with the corpus. Each text's first half, or the last --prompt tokens of it, is
 continued twice, with drafts and without, in an order that alternates, from one seed; so the texts are the same but
 where rounding breaks a tie, and how many are is printed. Timed from the first token to the last: the prompt is read
@@ -29,20 +29,35 @@ from groundup.evaluation.bootstrap import ratio_interval
 from groundup.generation.generator import Generator
 from groundup.generation.memory import Memory, Target
 from groundup.generation.sampling import Sampling
+from groundup.interop.base import load_base
+from groundup.interop.locate import find_base
 from groundup.machine import processor_name, use_threads
+from groundup.pipeline.lineage import Lineage, latest_run
+from groundup.pipeline.store import Store
+from groundup.stages.language import SCRATCH
+from groundup.stages.memory import measured_mixture
 
 SEED = 0
 SHORTEST = 600  # characters of a text that is continued from its middle
 
 
-def opened(root: Path, model: str | None) -> tuple[Generator, Memory]:
-    """The decoder and the memory of its tokenizer. The only place here that knows how they are found."""
-    from groundup.interop.base import load_base
-    from groundup.stages.memory import open_memory
+def opened(root: Path, model: str) -> tuple[Generator, Memory]:
+    """A decoder of the store's last run and the memory of its training documents."""
+    store = Store(root)
+    run = latest_run(store)
+    assert run is not None, "the store holds no run"
+    artifacts = Lineage(store, run).artifacts()
+    kind = "decoder" if model == SCRATCH else "base"
+    brought = load_base(artifacts["decoder"].path / "model" if kind == "decoder" else find_base(model))
+    memory = measured_mixture(artifacts[f"memory-{kind}"], artifacts[f"mix-{kind}"])
+    return Generator(brought.model, brought.tokenizer), memory
 
-    name = model or "smollm2"
-    brought = load_base(name)
-    return Generator(brought.model, brought.tokenizer), open_memory(root, name)
+
+def held_out_texts(root: Path) -> Path:
+    store = Store(root)
+    run = latest_run(store)
+    assert run is not None, "the store holds no run"
+    return Lineage(store, run).artifacts()["split"].file("held_out.parquet")
 
 
 def read_texts(path: Path) -> list[str]:
@@ -107,8 +122,8 @@ def measure(made: Generator, memory: Memory, prompts: Sequence[list[int]], sampl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
-    parser.add_argument("--model")
-    parser.add_argument("--held-out", type=Path, required=True, metavar="TEXTS")
+    parser.add_argument("--model", default="smollm2", help="the base of the run, or from-scratch")
+    parser.add_argument("--held-out", type=Path, metavar="TEXTS")
     parser.add_argument("--foreign", type=Path, metavar="TEXTS")
     parser.add_argument("--target", nargs="+", choices=("decoder", "mixture"), default=["decoder", "mixture"])
     parser.add_argument("--temperatures", nargs="+", type=float, default=[0, 0.8])
@@ -121,7 +136,8 @@ def main() -> None:
     made, memory = opened(asked.root, asked.model)
     print(f"{datetime.date.today()}, {processor_name()}, {threads} threads, {asked.tokens} tokens a text", flush=True)
     list(made.stream([5, 6, 7], Sampling(max_tokens=20), memory=memory))  # warms kernels up
-    for name, path in (("held-out", asked.held_out), ("foreign", asked.foreign)):
+    held_out = asked.held_out or held_out_texts(asked.root)
+    for name, path in (("held-out", held_out), ("foreign", asked.foreign)):
         if path is None:
             continue
         halves = [text[: len(text) // 2] for text in some(read_texts(path), asked.texts)]

@@ -102,7 +102,7 @@ def test_an_end_token_ends_the_text_and_shows_nothing() -> None:
     made = generator()
     prompt = made.encode_prompt("the")
     third = tokens(list(made.stream(prompt, GREEDY)))[2]
-    made.ends = frozenset([third])
+    made.drawable.ends = frozenset([third])
     pieces = list(made.stream(prompt, GREEDY))
     assert (pieces[-1].token_id, pieces[-1].finish_reason) == (third, "stop")
     assert tokens(pieces).index(third) == len(pieces) - 1
@@ -114,8 +114,8 @@ def test_tokens_that_show_nothing_are_never_drawn() -> None:
         piece for seed in range(6)
         for piece in made.stream(made.encode_prompt("a"), Sampling(temperature=100, seed=seed, max_tokens=200))
     ]  # fmt: skip
-    assert {tokenizer().special["<|pad|>"], tokenizer().special["<|mask|>"]} <= set(made._silent.tolist())
-    assert not set(tokens(pieces)) & set(made._silent.tolist())
+    assert {tokenizer().special["<|pad|>"], tokenizer().special["<|mask|>"]} <= set(made.drawable.silent.tolist())
+    assert not set(tokens(pieces)) & set(made.drawable.silent.tolist())
     assert any(piece.token_id in made.ends for piece in pieces)
 
 
@@ -125,7 +125,7 @@ def test_streamed_text_has_no_broken_character() -> None:
         ids = tokenizer().encode(line)
         forced = iter(ids)
         # The same loop, with the model's choice replaced by a known text that holds characters of 2 to 4 bytes.
-        made._usable = lambda _, forced=forced: one_hot(next(forced))  # type: ignore[method-assign]
+        made.drawable.logits = lambda _, forced=forced: one_hot(next(forced))  # type: ignore[method-assign]
         pieces = list(made.stream(made.encode_prompt("x"), Sampling(temperature=0, max_tokens=len(ids))))
         assert "".join(piece.text for piece in pieces) == line
         assert all("\ufffd" not in piece.text for piece in pieces)
@@ -156,7 +156,7 @@ def test_truncation_keeps_the_end_and_the_separator_and_says_how_much_it_dropped
 
 def test_text_ends_where_the_context_does() -> None:
     made = generator(context_length=20)
-    made.ends = frozenset()
+    made.drawable.ends = frozenset()
     pieces = list(made.stream([5] * 12, Sampling(temperature=0, max_tokens=100)))
     assert (len(pieces), pieces[-1].finish_reason) == (8, "length")
 
@@ -169,7 +169,7 @@ def test_prompts_without_or_outside_the_vocabulary_are_refused(prompt: list[int]
 
 def test_a_client_that_leaves_stops_the_work_and_frees_the_turn() -> None:
     made, seen = generator(), list[Piece]()
-    made.ends = frozenset()
+    made.drawable.ends = frozenset()
     for piece in made.stream([5], Sampling(max_tokens=250), cancelled=lambda: len(seen) >= 3):
         seen.append(piece)
     assert len(seen) <= 4

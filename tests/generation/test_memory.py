@@ -45,7 +45,7 @@ def test_a_memory_without_weight_changes_no_bit(temperature: float) -> None:
 def test_mixing_comes_before_penalties_and_temperature(speculate: bool) -> None:
     made = generator()
     made.model.double()  # else rounding may break a tie otherwise here than there
-    made.ends = frozenset()
+    made.drawable.ends = frozenset()
     sampling = Sampling(
         temperature=0.7, repetition_penalty=1.3, presence_penalty=0.4, frequency_penalty=0.2, top_k=40, seed=3,
         max_tokens=15, top_logprobs=3,
@@ -68,7 +68,7 @@ def test_mixing_comes_before_penalties_and_temperature(speculate: bool) -> None:
                 scores[token] = scores[token] / 1.3 if scores[token] > 0 else scores[token] * 1.3
             for token in set(ids[len(prompt) :]):
                 scores[token] -= 0.4 + 0.2 * ids[len(prompt) :].count(token)
-            scores[made._silent] = -np.inf
+            scores[made.drawable.silent] = -np.inf
             weights = np.exp(scores / 0.7 - (scores / 0.7).max())
             weights[weights < np.sort(weights)[-40]] = 0
             drawn = np.searchsorted(np.cumsum(weights), random.random() * weights.sum(), side="right")

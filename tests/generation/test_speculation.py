@@ -26,7 +26,7 @@ def exact(**options: object) -> Generator:
     """In fp64, with no end token, so that texts are long."""
     made = generator(**options)  # type: ignore[arg-type]
     made.model.double()
-    made.ends = frozenset()
+    made.drawable.ends = frozenset()
     return made
 
 
@@ -69,7 +69,7 @@ def test_greedy_text_is_that_of_plain_decoding_on_random_prompts(weight: float) 
 
 def test_greedy_text_in_fp32_differs_at_ties_only() -> None:
     made = generator()
-    made.ends = frozenset()
+    made.drawable.ends = frozenset()
     PassClock(made, nearly_free)
     for seed in range(15):
         prompt = np.random.default_rng(seed).integers(5, 250, 12).tolist()
@@ -132,7 +132,7 @@ def test_drafts_leave_the_distribution_as_it_is() -> None:
             begun, expected = expected, {}
             for ids, p in begun.items():
                 row = made.model.logits(made.model(torch.tensor([[*prompt, *ids]]))[:, -1])[0].double().numpy()
-                row[made._silent] = -np.inf
+                row[made.drawable.silent] = -np.inf
                 shares = softmax(processed(row, prompt, ids, sampling))
                 expected |= {(*ids, int(token)): p * float(shares[token]) for token in np.flatnonzero(shares)}
     counts = dict.fromkeys(expected, 0)
@@ -170,7 +170,7 @@ def test_an_end_token_where_the_draft_says_another_or_itself_ends_the_text() -> 
     clock = PassClock(made, nearly_free)
     text = tokens(undrafted(made, prompt, Sampling(seed=4, max_tokens=60)))
     for at in range(4, 50, 3):
-        made.ends = frozenset([text[at]])
+        made.drawable.ends = frozenset([text[at]])
         sampling = Sampling(seed=4, max_tokens=60)
         plain = undrafted(made, prompt, sampling)
         assert (plain[-1].token_id, plain[-1].finish_reason, plain[-1].text) == (text[at], "stop", "")

@@ -113,7 +113,7 @@ def make_service(*, waiting: int = 16) -> ReleaseService:
     tokenizer, turns = make_tokenizer(), Turns(waiting)
     known = {word for text in SENTENCES for word in text.lower().split()}
     endless = make_generator(tokenizer, chat=True, context_length=8000, turns=turns)
-    endless.ends = frozenset()
+    endless.drawable.ends = frozenset()
     return ReleaseService(
         "r1",
         {

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 
-from groundup.errors import ModelError, RequestError
+from groundup.errors import RequestError
+from groundup.generation.drawable import Drawable
 from groundup.generation.gain import Costs
 from groundup.generation.logits import Logits, draw, log_softmax, processed
 from groundup.generation.memory import Memory, Remembered, Target
@@ -80,13 +80,12 @@ class Generator:
         self.turns, self.speculated = turns or Turns(), Tally()
         self._costs, self._clock = Costs(), clock
         self._prefix = PrefixCache(model)
-        self.ends = frozenset(
-            [*tokenizer.eos_ids, *([] if tokenizer.separator_id is None else [tokenizer.separator_id])]
-        )
-        # A special token that is no end would show nothing (padding, mask, the head of a chat turn), and a model may
-        # have more rows than its vocabulary has tokens. None of these is ever drawn.
-        size = model.config.vocab_size
-        self._silent = np.array([i for i in range(size) if self._shows_nothing(i) and i not in self.ends], np.int64)
+        self.drawable = Drawable(tokenizer, model.config.vocab_size)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end a text."""
+        return self.drawable.ends
 
     def encode_prompt(self, text: str) -> list[int]:
         """Tokens of a text to be continued, after the separator that stands before every document in training."""
@@ -181,11 +180,12 @@ class Generator:
         text = TextStream(sampling.stop)
         generated: list[int] = []
         row, cache, _ = self._prefix.read(fit.prompt, len(fit.prompt) + fit.max_tokens, cancelled)
-        ahead = Ahead(self.model, cache, remembered, self._can_go_on, self._costs, self.speculated, self._clock)
+        ahead = Ahead(self.model, cache, remembered, self.drawable.goes_on, self._costs, self.speculated, self._clock)
         begins = not any(map(self.tokenizer.token_bytes.__getitem__, fit.prompt))  # nothing but special tokens before
         while True:
-            logits = remembered.mix(self._usable(row))
-            token = draw(processed(self._without_silent(logits), fit.prompt, generated, sampling), sampling, random)
+            logits = remembered.mix(self.drawable.logits(row))
+            able = self.drawable.without_silent(logits)
+            token = draw(processed(able, fit.prompt, generated, sampling), sampling, random)
             generated.append(token)
             shown, reason = "", None
             if token in self.ends:
@@ -201,26 +201,6 @@ class Generator:
                 return
             remembered.advance(token)
             row = ahead.after(token, fit.max_tokens - len(generated))
-
-    def _usable(self, logits: torch.Tensor) -> Logits:
-        values: Logits = logits.to(torch.float64).numpy(force=True)
-        if not np.isfinite(values.max()):
-            mend = "Its weights are broken or its number format overflows: load it again in fp32"
-            raise ModelError("the model computes something that is no number", mend=mend)
-        return values
-
-    def _can_go_on(self, token: int) -> bool:
-        return token >= 0 and token not in self.ends and not self._shows_nothing(token)
-
-    def _without_silent(self, logits: Logits) -> Logits:
-        if not len(self._silent):
-            return logits
-        out = logits.copy()
-        out[self._silent] = -np.inf
-        return out
-
-    def _shows_nothing(self, token: int) -> bool:
-        return token >= self.tokenizer.vocab_size or not self.tokenizer.token_bytes[token]
 
     @staticmethod
     def _piece(text: str, token: int, logits: Logits, reason: FinishReason | None, alternatives: int) -> Piece:

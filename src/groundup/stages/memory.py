@@ -6,12 +6,16 @@ Measured is a memory of the training documents alone: what is held out stands in
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
 from groundup.stages.scores import RECORD, RECORDED, SCORES, read_scores, write_scores
 from groundup.stages.split import COLUMNS, FITTING, of_split
+
+if TYPE_CHECKING:
+    from groundup.infinigram.mixture import Mixture
+    from groundup.pipeline.store import Artifact
 
 SEGMENT, MIXTURE, ALONE, BANDS = "segment", "mixture.json", "memory.json", "bands.json"
 CODE = ("groundup.infinigram", "groundup.tokens", "groundup.stages.memory")
@@ -142,3 +146,16 @@ def run_mix(context: Context) -> None:
 def has_mixture(artifact: Any) -> bool:
     """Whether a mix step came to something: there was a memory, and a text to fit on."""
     return bool((artifact.path / SCORES).exists())
+
+
+def measured_mixture(memory: Artifact, mixed: Artifact) -> Mixture:
+    """The memory of the training documents alone, beside the gate that was fitted for it."""
+    from groundup.infinigram.backoff import Backoff
+    from groundup.infinigram.gate import Gate
+    from groundup.infinigram.memory import Memory
+    from groundup.infinigram.mixture import Mixture
+    from groundup.infinigram.segment import Segment
+
+    fitted = mixed.read_json(MIXTURE)
+    segment = Segment.open(memory.path / SEGMENT)
+    return Mixture(Memory(segment), Backoff(tuple(fitted["backoff"])), Gate.from_json(fitted["gate"]))
