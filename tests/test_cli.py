@@ -17,7 +17,7 @@ FLAGS = {
     "run": "base encoder minutes judgements seed recipe retrain store as_json source",
     "plan": "base encoder minutes judgements seed recipe retrain store as_json source",
     "search": "query k system explain store as_json",
-    "ask": "question generated store as_json",
+    "ask": "question generated memory store as_json",
     "generate": (
         "prompt model chat max_tokens temperature top_k top_p min_p repetition_penalty presence_penalty "
         "frequency_penalty stop seed memory store as_json"
@@ -31,12 +31,19 @@ FLAGS = {
     "inspect": "model text out store as_json beside",
     "score": "model file jsonl memory store",
     "trace": "file jsonl release store",
+    "memory info": "check release store as_json",
+    "memory rebuild": "store as_json",
     "clean": "delete store as_json",
 }
 
 
 def commands() -> dict[str, object]:
-    return get_command(app).commands  # type: ignore[attr-defined,no-any-return]
+    """Those of a group by the group's name and their own."""
+    found: dict[str, object] = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        within = getattr(command, "commands", None)
+        found |= {name: command} if within is None else {f"{name} {sub}": one for sub, one in within.items()}
+    return found
 
 
 def test_flags_are_these() -> None:
@@ -46,7 +53,7 @@ def test_flags_are_these() -> None:
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    result = CliRunner().invoke(app, [name, "--help"])
+    result = CliRunner().invoke(app, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert f"groundup {name}" in result.output
     assert "Example:" in result.output
@@ -107,7 +114,7 @@ def test_an_empty_source_is_not_the_current_folder() -> None:
 
 def test_a_store_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "afile").write_text("x")
-    for command in (["search", "x"], ["monitor"]):
+    for command in (["search", "x"], ["monitor"], ["memory", "info"], ["memory", "rebuild"]):
         shown = groundup(*command, "--store", str(tmp_path / "afile"))
         assert shown.returncode != 0
         assert "afile: is a file" in shown.stderr

@@ -90,11 +90,14 @@ def test_a_symbol_that_is_not_there_or_there_twice_has_no_line(tmp_path: Path) -
 
 @cache
 def cli() -> dict[str, set[str]]:
-    """Each command of groundup with its options; "" for those of groundup itself."""
+    """Each command of groundup with its options; "" for those of groundup itself, "a b" for b of the group a."""
     root = typer.main.get_command(app)
     assert isinstance(root, TyperGroup)
     found = {"": _options(root)}
-    found.update((name, _options(command)) for name, command in root.commands.items())
+    for name, command in root.commands.items():
+        found[name] = _options(command)
+        if isinstance(command, TyperGroup):
+            found.update((f"{name} {under}", _options(one)) for under, one in command.commands.items())
     return found
 
 
@@ -114,6 +117,10 @@ def problem(command: str) -> str:
     name = "" if words[0].startswith("-") else words.pop(0)
     if name not in cli():
         return f"there is no command {name}"
+    if any(known.startswith(f"{name} ") for known in cli()) and words and not words[0].startswith("-"):
+        name = f"{name} {words.pop(0)}"
+        if name not in cli():
+            return f"there is no command {name}"
     flags = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
     unknown = sorted(flags - cli()[name])
     return f"{name} has no {', '.join(unknown)}" if unknown else ""
@@ -130,6 +137,9 @@ def test_a_command_or_flag_that_does_not_exist_is_found() -> None:
     assert problem("groundup run ~/notes --minutes 5  # some words") == ""
     assert problem(".venv/bin/groundup --version") == ""
     assert problem('groundup generate "a --b" --top-k=5') == ""
+    assert problem("groundup memory info --check") == problem("groundup memory --help") == ""
+    assert problem("groundup memory rebuild --check") == "memory rebuild has no --check"
+    assert problem("groundup memory walk") == "there is no command memory walk"
     assert problem("groundup walk") == "there is no command walk"
     assert problem("groundup run --hours 5") == "run has no --hours"
     assert problem('groundup ask "a') == "No closing quotation"

@@ -97,3 +97,33 @@ def test_every_error_ends_with_one_full_stop(mend: str) -> None:
     assert str(error) == "m.gguf: it is broken. Fetch it again."
     assert GroundupError("no `a`", mend="Did you mean `b`?").mend == "Did you mean `b`?"
     assert str(GroundupError("no `a`", mend="")) == "no `a`."
+
+
+@pytest.mark.parametrize("section", ["memory", "search"])
+def test_what_is_left_out_is_a_list_of_patterns(tmp_path: Path, section: str) -> None:
+    path = written(tmp_path, f"{section}:\n  leave_out: [notes/private, '**/*.key']\n")
+    recipe = load_recipe(path, {})
+    assert getattr(recipe, section).leave_out == ("notes/private", "**/*.key")  # patterns are no paths of the folder
+    assert Recipe().memory.leave_out == Recipe().search.leave_out == ()
+
+
+@pytest.mark.parametrize("section", ["memory", "search"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("leave_out: notes", "SECTION.leave_out is 'notes': it should be a list, such as [a, b]"),
+        ("leave_out: [a, '']", "SECTION.leave_out.1 is '': it says nothing"),
+        ("leave_out: [' ']", "SECTION.leave_out.0 is ' ': it says nothing"),
+        ("leave_out: [3]", "SECTION.leave_out.0 is 3: it should be one word or path"),
+        ("leave_out: {a: b}", "SECTION.leave_out is {'a': 'b'}: it should be a list"),
+        ("leave_out:", "SECTION.leave_out is None: it should be a list"),
+        ("leaveout: [a]", "there is no choice called `SECTION.leaveout`. Did you mean `leave_out`?"),
+    ],
+)
+def test_patterns_that_are_none_are_named_with_their_line_and_the_mend(
+    tmp_path: Path, section: str, value: str, said: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(written(tmp_path, f"minutes: 5\n{section}:\n  {value}\n"), {})
+    assert str(caught.value).startswith(f"{tmp_path / 'recipe.yaml'}:3: {said.replace('SECTION', section)}")
+    assert caught.value.mend

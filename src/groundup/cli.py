@@ -239,6 +239,9 @@ def search(
 def ask(
     question: Annotated[str, typer.Argument(help="A question the corpus may answer.")],
     generated: Annotated[bool, typer.Option(help="Add an answer written by the champion, labelled as such.")] = True,
+    memory: Annotated[
+        MemoryUse, typer.Option(help="auto: the corpus' memory has its say if it was measured to help answers.")
+    ] = "auto",
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -248,7 +251,7 @@ def ask(
     """
     from groundup.stages.use import ask_corpus
 
-    answer = ask_corpus(store, question, generated=generated)
+    answer = ask_corpus(store, question, generated=generated, memory=memory)
     if as_json:
         _json(answer.to_json())
     else:
@@ -273,7 +276,7 @@ def generate(
     stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same text.")] = 0,
     memory: Annotated[
-        MemoryUse, typer.Option(help="auto: the corpus' memory has its say if the verdict says that it helps.")
+        MemoryUse, typer.Option(help="auto: the corpus' memory has its say if it was measured to help.")
     ] = "auto",
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
@@ -434,6 +437,51 @@ def trace(
                 _json(found)
         else:
             sys.stdout.write(render(tracer.trace(lines.read())) + "\n")
+
+
+memory_app = typer.Typer(no_args_is_help=True, help="Look at the corpus' memory, or sort it anew.")
+app.add_typer(memory_app, name="memory")
+
+
+@memory_app.command("info")
+def memory_info(
+    check: Annotated[
+        bool, typer.Option("--check", help="Read all of it and compare it with what was written; fails if it differs.")
+    ] = False,
+    release: Annotated[str, typer.Option(help="A release's id, or `champion`.")] = "champion",
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Say what each decoder remembers of the corpus, whether that is whole and up to date, and whether it has a say.
+
+    Example: `groundup memory info --check`
+    """
+    from groundup.stages.memory_commands import memory_info
+
+    found = memory_info(store, release, check=check)
+    if as_json:
+        _json(found.to_json())
+    else:
+        _say(found.text())
+    if check and found.damaged:
+        raise typer.Exit(1)
+
+
+@memory_app.command("rebuild")
+def memory_rebuild(store: StoreFolder = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Sort the memory of every decoder anew from the index's documents, however damaged it is; readers go on.
+
+    Example: `groundup memory rebuild`
+    """
+    from groundup.progress import open_sink
+    from groundup.stages.memory_commands import rebuild_memories
+
+    with open_sink("json" if as_json else "auto") as sink:
+        made = rebuild_memories(store, sink)
+    if as_json:
+        _json(made.to_json())
+    else:
+        _say(made.text())
 
 
 @app.command()

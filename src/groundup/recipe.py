@@ -19,6 +19,7 @@ from groundup.errors import RecipeError
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Glob = Annotated[str, Field(pattern=r"\S")]  # over the paths that search results show; see stages/leave_out.py
 PACKAGED = ("smollm2", "minilm")  # names of models that come as packages: never taken for a file beside the recipe
 
 
@@ -58,8 +59,20 @@ class EvaluationChoices(Section):
     held_out_bytes: Count | None = None  # scored by every candidate and baseline, for each column
     queries: Count = 200  # known-item queries for search, and questions for answers
     unanswerable: Count = 100
+    continued: Count | None = None  # held-out documents whose beginnings every decoder continues
+    written_answers: Annotated[int, Field(ge=0)] | None = (
+        None  # questions that decoders answer, with memory and without
+    )
     distractors: Count | None = None  # training chunks added to the held-out ones in the evaluation collection
     judgements: tuple[Path, ...] = ()  # BEIR folders
+
+
+class MemoryChoices(Section):
+    leave_out: tuple[Glob, ...] = ()  # documents that no decoder remembers; search finds them all the same
+
+
+class SearchChoices(Section):
+    leave_out: tuple[Glob, ...] = ()  # documents that search never shows; memory may hold them all the same
 
 
 class Recipe(Section):
@@ -76,6 +89,8 @@ class Recipe(Section):
     tokenizer: TokenizerChoices = TokenizerChoices()
     decoder: DecoderChoices = DecoderChoices()
     sentence_encoder: EncoderChoices = EncoderChoices()
+    memory: MemoryChoices = MemoryChoices()
+    search: SearchChoices = SearchChoices()
     evaluation: EvaluationChoices = EvaluationChoices()
 
     def identity(self) -> dict[str, Any]:
@@ -201,6 +216,7 @@ def _explain(error: ValidationError, path: Path | None, lines: dict[tuple[str, .
 _IN_YAML = {  # pydantic's words for what a YAML file calls otherwise
     "tuple_type": "it should be a list, such as [a, b]",
     "string_type": "it should be one word or path",
+    "string_pattern_mismatch": "it says nothing",
 }
 
 

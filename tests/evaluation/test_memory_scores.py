@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from groundup.evaluation.bits import record_documents, score_documents
-from groundup.evaluation.memory_scores import Surveyed, fit, mix
+from groundup.evaluation.memory_scores import Surveyed, fit, mix, mixed_nats
+from groundup.evaluation.passages import Window
 from groundup.evaluation.scores import DocumentScore
 from groundup.evaluation.token_record import TokenRecord
+from groundup.evaluation.ways import surveyed_windows
 from groundup.infinigram.evidence import BEST
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.mixture import Mixture
@@ -85,7 +87,10 @@ def test_a_record_holds_what_the_model_says_before_each_token(
     np.testing.assert_array_equal(part.offsets, record.offsets[1:4] - record.offsets[1])
 
 
-def test_scores_of_the_mixture_are_those_of_generation_token_by_token(model: Transformer, tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("cautious", [False, True])
+def test_scores_of_the_mixture_are_those_of_a_next_token_after_every_prompt(
+    model: Transformer, tokenizer: Tokenizer, cautious: bool
+) -> None:
     separator = tokenizer.separator_id
     assert separator is not None
     remembered = [np.array([separator, *tokenizer.encode(text.text)]) for text in texts(30, 2)]
@@ -100,7 +105,7 @@ def test_scores_of_the_mixture_are_those_of_generation_token_by_token(model: Tra
         )
     )
     _, fitting = record_documents(model, tokenizer, texts(6, 3), context=64)
-    backoff, gate = fit(memory, Surveyed.of(memory, fitting), seed=0)
+    backoff, gate = fit(memory, Surveyed.of(memory, fitting), seed=0, cautious=cautious)
     documents = texts(4, 4)
     scores, record = record_documents(model, tokenizer, documents, context=64)
     found = mix(memory, backoff, gate, Surveyed.of(memory, record), scores, tokenizer.token_lengths)
@@ -111,15 +116,15 @@ def test_scores_of_the_mixture_are_those_of_generation_token_by_token(model: Tra
     assert sum(s.nats for s in found.mixed) < sum(s.nats for s in scores)  # an untrained decoder is easily helped
     for index, document in enumerate(documents):
         ids = tokenizer.encode(document.text)
-        recall = Mixture(memory, backoff, gate).recall([separator])
+        mixture = Mixture(memory, backoff, gate)
         nats = alone = 0.0
         with torch.no_grad():
             logits = model.logits(model(torch.tensor([[separator, *ids]]))).double().numpy()[0]
         for place, token in enumerate(ids):
+            recall = mixture.recall([separator, *ids[:place]])
             row = recall.mix(logits[place])
             nats -= row[token] - np.logaddexp.reduce(row)
             alone -= np.log(recall.distribution()[token])
-            recall.advance(token)
         assert found.mixed[index].nats == pytest.approx(nats, rel=1e-4)
         assert found.memory[index].nats == pytest.approx(alone, rel=1e-9)
 
@@ -130,6 +135,32 @@ def test_a_share_of_long_matches_counts_every_token_inside_one() -> None:
     # Before each token the match that ends there: one of 3 tokens ends before place 4, and holds tokens 1 to 3.
     assert _inside(np.array([0, 1, 1, 2, 3, 0]), 3).tolist() == [False, True, True, True, False, False]
     assert not _inside(np.array([0, 1, 2]), 3).any()
+
+
+def test_trust_is_earned_by_the_text_before_a_window_too(tokenizer: Tokenizer) -> None:
+    separator = tokenizer.separator_id
+    assert separator is not None
+    ids = [np.array(tokenizer.encode(text.text)) for text in texts(6, 5)]
+    memory = Memory(
+        Segment.build(
+            np.concatenate([[separator], ids[0], [separator], ids[1]]),
+            np.array([0, len(ids[0]) + 1, len(ids[0]) + len(ids[1]) + 2]),
+            ["a", "b"],
+            tokenizer=tokenizer.digest,
+            vocab_size=tokenizer.vocab_size,
+            separator=separator,
+        )
+    )
+    whole = TokenRecord.blank([ids[0], ids[2]], tokenizer.vocab_size)
+    backoff, gate = fit(memory, Surveyed.of(memory, whole), 0, cautious=True)
+    nats = mixed_nats(memory, backoff, gate, Surveyed.of(memory, whole))
+    chosen = [Window(0, 20, len(ids[0])), Window(1, 30, len(ids[2]))]
+    windows = surveyed_windows(memory, whole, chosen)
+    places = [whole.offsets[one.document] + np.arange(one.start, one.stop) for one in chosen]
+    np.testing.assert_array_equal(mixed_nats(memory, backoff, gate, windows), nats[np.concatenate(places)])
+    trusts = windows.trusts(memory, backoff)
+    assert trusts[0] > 0.95  # twenty tokens copied from a document of the memory
+    assert trusts[len(ids[0]) - 20] < 0.6  # the second text began anew
 
 
 def test_bytes_a_vocabulary_lacks_are_charged_to_the_mixture_too() -> None:

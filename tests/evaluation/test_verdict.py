@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ rows = st.builds(
 tables = st.builds(
     Table, text, text, text, text, st.booleans(), st.lists(text, max_size=3, unique=True), st.lists(rows, max_size=3),
     st.lists(st.builds(Comparison, text, text, text, estimates), max_size=2), text, st.lists(text, max_size=2),
+    st.dictionaries(text, numbers), st.lists(text, max_size=2),
 )  # fmt: skip
 
 
@@ -104,7 +106,7 @@ def test_text_keeps_to_the_width_and_loses_no_figure(width: int) -> None:
     for part in (
         "> base",
         "0.831 (0.802 to 0.860)",
-        "5-gram (baseline)",
+        "- 5-gram",
         "1.230",
         "–",
         "on all of it",
@@ -141,3 +143,62 @@ def test_too_few_settle_nothing_and_have_no_interval(n: int) -> None:
     assert ("base is ahead of 5-gram" in shown) == (n == 5)
     assert ("base beside 5-gram: too few to tell" in shown) == (n < 5)
     assert format_estimate(Estimate(0.5, 0.5, 0.5, n)) == ("0.500 (0.500 to 0.500)" if n == 5 else f"0.500 (n={n})")
+
+
+def wide() -> Table:
+    """As long as a run's with two decoders and their memories."""
+    columns = ["held-out documents", "held-out packages", "unlike training"]
+    names = ["smollm2 + memory", "smollm2", "from-scratch + memory", "from-scratch"]
+    beside = ["∞-gram, from-scratch's tokens", "∞-gram, smollm2's tokens", "5-gram (Kneser–Ney)"]
+    cell = Estimate(0.831, 0.802, 0.86, 60)
+    rows = [Row(name, "candidate", dict.fromkeys(columns, cell), serves=name == names[0]) for name in names]
+    rows += [Row(name, "baseline", dict.fromkeys(columns, cell), note="of the corpus alone") for name in beside]
+    comparisons = [
+        Comparison(a, b, column, Estimate(-0.1 * (j - i), -0.3, -0.01, 60))
+        for column in columns
+        for i, a in enumerate(names + beside)
+        for j, b in enumerate(names + beside)
+        if i < j and (b in names or column == columns[0])
+    ]
+    seen = {columns[0]: 0.1402, columns[1]: 0.00002, columns[2]: 0.0}
+    warnings = ["It may have read these files.", "It may have read these files."]
+    return Table(
+        "generation", "Completion", "text", "bits", False, columns, rows, comparisons, "", warnings, seen, ["Note."]
+    )
+
+
+def test_terminal_has_one_line_a_row_and_the_share_seen_under_each_column() -> None:
+    lines = render_text(wide(), 110).splitlines()
+    assert max(map(len, lines)) <= 110
+    (served,) = [line for line in lines if line.startswith("> ")]
+    assert served.count("0.831 (0.802 to 0.860)") == 3
+    (seen,) = [line for line in lines if "12-grams seen in training" in line]
+    assert seen.split()[-7:] == ["14.0", "%", "under", "0.1", "%", "0.0", "%"]
+    heads = lines[next(i for i, line in enumerate(lines) if "unlike training" in line)]
+    assert [served.index("(0.802 to 0.860)") + 16, len(served)] == [
+        heads.index("held-out documents") + 18,
+        len(heads),
+    ]  # columns end where their figures do
+    narrow = " ".join(render_text(wide(), 60).split())
+    assert "held-out packages: under 0.1 %" in narrow
+
+
+def test_terminal_shows_the_comparisons_that_decide_and_says_that_there_are_more() -> None:
+    shown = render_text(wide(), 200).splitlines()
+    ahead = [line for line in shown if " is ahead of " in line]
+    assert [line.split(":")[0] for line in ahead] == [
+        "smollm2 + memory is ahead of smollm2",
+        "smollm2 + memory is ahead of ∞-gram, from-scratch's tokens",
+        "smollm2 + memory is ahead of smollm2",
+        "smollm2 + memory is ahead of smollm2",
+    ]
+    assert f"{len(wide().comparisons) - 4} more comparisons are in the report" in shown
+    assert len([line for line in shown if "may have read" in line]) == 1
+    assert len([line for line in shown if "of the corpus alone" in line]) == 1
+    assert shown.count("Note.") == 1
+
+
+def test_a_table_in_which_nothing_serves_shows_all_comparisons() -> None:
+    table = example()
+    rows = [replace(row, serves=False) for row in table.rows]
+    assert "base is ahead of 5-gram" in render_text(replace(table, rows=rows))

@@ -5,6 +5,7 @@ In a module of their own, so that a fork server can load it once and start each 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable
@@ -45,6 +46,17 @@ def names(numbers: Iterable[int]) -> list[str]:
     return [str(number) for number in sorted(numbers)]
 
 
+def damage(root: Path, seed: int) -> None:
+    """Makes a segment of the current version one that is written anew under its own name, though it can be opened."""
+    segments = json.loads((root / "current.json").read_text())
+    manifest = root / "segments" / str(segments["base"]) / "segment.json"
+    fields = json.loads(manifest.read_text())
+    fields.pop("checksums", None)
+    pending = manifest.with_name(f"damaged-{seed}")
+    pending.write_text(json.dumps(fields))
+    pending.replace(manifest)
+
+
 def write(root: Path, log: Path, seed: int, before: frozenset[int]) -> None:
     """Logs a line before a change and one once it is acknowledged."""
     store = MemoryStore(root)
@@ -52,7 +64,11 @@ def write(root: Path, log: Path, seed: int, before: frozenset[int]) -> None:
         while True:
             wanted = chosen(seed, before)
             lines.write(f"want {' '.join(names(wanted))}\n".encode())
-            if seed % 5 == 4:
+            if seed % 5 == 2:
+                for _ in range(2):  # the second time it ends in the very segment that is there
+                    damage(root, seed)
+                    store.renew(names(wanted), lambda asked: map(tokens_of, asked), **KIND)
+            elif seed % 5 == 4:
                 store.rebuild(((name, tokens_of(name)) for name in names(wanted)), **KIND)
             else:
                 store.update(names(wanted), lambda asked: map(tokens_of, asked), **KIND)

@@ -1,4 +1,4 @@
-"""Writers killed by SIGKILL at random moments of adding, removing and rebuilding, while a reader goes on.
+"""Writers killed by SIGKILL at random moments of adding, removing, rebuilding and renewing, while a reader goes on.
 
 For more kills than the few of every day: MEMORY_KILLS=200 python -m pytest tests/infinigram/test_kills.py
 """

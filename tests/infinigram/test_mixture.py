@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundup.infinigram.backoff import UNFITTED, UNIFORM, Backoff
+from groundup.infinigram.backoff import UNFITTED, UNIFORM, Backoff, last_level
 from groundup.infinigram.evidence import BEST, Evidence
 from groundup.infinigram.gate import FEATURES, Gate, features
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.mixture import Mixture
 from groundup.infinigram.survey import survey
+from groundup.infinigram.trust import trust
 from tests.infinigram.plain import Plain, segment
 
 V = 9
@@ -28,10 +31,13 @@ def logistic(length: int, count: int, distinct: int) -> float:
     return float(1 / (1 + np.exp(-np.dot(known, UNFITTED))))
 
 
-def plain_distribution(plain: Plain, context: list[int]) -> np.ndarray:
+def plain_distribution(plain: Plain, context: list[int], most: int | None = None) -> np.ndarray:
+    """most: tokens of the longest match that is looked at."""
     every = [token for document in plain.documents.values() for token in document]
     p = (1 - UNIFORM) * np.bincount(every, minlength=V) / len(every) + UNIFORM / V
     for length, count, distinct in reversed(plain.levels(context)):
+        if most is not None and length > most:
+            break
         share = logistic(length, count, distinct)
         followers = plain.followers(context[len(context) - length :])
         q = np.array([followers[token] / count for token in range(V)])
@@ -91,28 +97,41 @@ def test_scoring_a_text_at_once_equals_one_token_at_a_time(
 
 
 @pytest.mark.parametrize("rows", [V, V + 4])
-def test_mixed_logits_are_the_mixture_and_keep_their_sum(rows: int) -> None:
+@pytest.mark.parametrize("prompt", [31, 12])
+@pytest.mark.parametrize("cautious", [False, True])
+def test_mixed_logits_are_the_mixture_and_keep_their_sum(rows: int, prompt: int, cautious: bool) -> None:
+    """What was written since the prompt is no evidence: the gate reads matches as long as they are without it, and
+    memory is trusted as far as it was at the prompt's end."""
     random = np.random.default_rng(0)
     corpus = {f"d{i}": random.integers(1, V, 40).tolist() for i in range(8)}
-    memory, gate, backoff = Memory(segment(corpus, V)), random_gate(1), Backoff()
-    text = random.integers(1, V, 30).tolist()
-    found = survey(memory, np.array([0, *text]))
+    memory, gate, backoff = Memory(segment(corpus, V)), replace(random_gate(1), cautious=cautious), Backoff()
+    text = [0, *random.integers(1, V, 10).tolist(), *corpus["d3"][5:25]]
+    found = survey(memory, np.array([*text, 1]))
     favourites = backoff.favourite_probabilities(found, memory.unigrams)
-    recall = Mixture(memory, backoff, gate).recall([0])
-    for row, token in enumerate(text):
+    trusts = trust(found, np.array(backoff.weights), last_level(memory.unigrams), 0)
+    shortened = 0
+    for row in range(len(text)):
+        recall = Mixture(memory, backoff, gate).recall(text[: min(row + 1, prompt)])
+        for token in text[prompt : row + 1]:
+            recall.advance(token)
         logits = random.normal(0, 3, max(rows, BEST))
         p = np.exp(logits) / np.exp(logits).sum()
         order = np.argsort(-logits, kind="stable")[:BEST]
         evidence = Evidence(np.array([-(p * np.log(p)).sum()]), order[None], np.log(p[order])[None])
         one = type(found)(*(getattr(found, name)[row : row + 1] for name in found.__dataclass_fields__))
+        written = len(text[prompt : row + 1])
+        vouched = [length - written if length - written > 3 else min(length, 3) for length in one.lengths[0].tolist()]
+        shortened += vouched != one.lengths[0].tolist()
+        one = replace(one, lengths=np.array([vouched]))
         share = gate.shares(features(one, favourites[row : row + 1], evidence))[0]
+        if cautious:
+            share *= trusts[min(row, prompt - 1)]
         padded = np.zeros(len(logits))
         padded[:V] = recall.distribution()
-        mixed = recall.mix(logits)
         np.testing.assert_allclose(
-            mixed, np.log((1 - share) * p + share * padded) + np.log(np.exp(logits).sum()), rtol=1e-9
+            recall.mix(logits), np.log((1 - share) * p + share * padded) + np.log(np.exp(logits).sum()), rtol=1e-9
         )
-        recall.advance(token)
+    assert (shortened > 10) == (prompt == 12)
 
 
 def test_a_memory_without_a_say_returns_the_decoders_logits_themselves() -> None:
@@ -120,6 +139,8 @@ def test_a_memory_without_a_say_returns_the_decoders_logits_themselves() -> None
     logits = np.random.default_rng(0).normal(size=V)
     assert Mixture(memory, Backoff(), None).recall([0, 1]).mix(logits) is logits
     assert Mixture(memory, Backoff(), random_gate(0)).recall([0, 7]).mix(logits) is logits  # 7 stands nowhere
+    cautious = replace(random_gate(0), cautious=True)
+    assert Mixture(memory, Backoff(), cautious).recall([0, 1, 7]).mix(logits) is logits
 
 
 def test_a_draft_is_what_stands_behind_the_longest_match_up_to_the_documents_end() -> None:
@@ -163,6 +184,9 @@ def test_a_gate_learns_when_memory_is_right_and_goes_through_json() -> None:
     assert shares[held_out[:, 4] < -1].mean() < 0.2
     again = Gate.from_json(gate.to_json())
     np.testing.assert_array_equal(again.shares(held_out), shares)
+    assert Gate.from_json(replace(gate, cautious=True).to_json()).cautious
+    before = {name: value for name, value in gate.to_json().items() if name != "cautious"}
+    assert not Gate.from_json(before).cautious
     with pytest.raises(ValueError, match="fit"):
         Gate.from_json({**gate.to_json(), "mean": [0.0]})
     with pytest.raises(ValueError, match="nothing to fit"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from groundup.evaluation.bands import Band
+from groundup.evaluation.memory_verdict import MemoryVerdict
 from groundup.evaluation.verdict import Comparison, Estimate, Row, Table
 from groundup.machine import Machine
 from groundup.pipeline.summary import (
@@ -59,7 +61,20 @@ def generation() -> Table:
             "SmolLM2-135M may have read these very files in its own training; then its figure flatters it.",
             "SmolLM2-135M has no token for 14 bytes of this text; each is charged 8 bits.",
         ],
+        seen={DOCUMENTS: 0.1402, PACKAGES: 0.0004},
+        notes=["MinHash similarity: documents from 0.5 up stand on one side of the split."],
     )
+
+
+def memory() -> MemoryVerdict:
+    bands = [
+        Band(0, 1, 479, 1752, 2192.0, 4051.0, 1818.0, 34, 397, 414.0, 40.0),
+        Band(2, 3, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0.0, 0.0),
+        Band(4, 7, 2790, 9402, 9195.0, 11617.0, 6999.0, 845, 1681, 2610.0, 414.0),
+        Band(32, None, 922, 3639, 2441.0, 486.0, 417.0, 904, 97, 2032.0, 8.0),
+    ]
+    sentence = "Memory helps SmolLM2-135M by 33 % (interval 25 to 40 %)."
+    return MemoryVerdict("SmolLM2-135M", True, sentence, {DOCUMENTS: bands})
 
 
 def search() -> Table:
@@ -101,6 +116,7 @@ def whole() -> RunSummary:
         started="2026-11-24T19:40:12+00:00",
         seconds=611.4,
         verdicts=[generation(), search()],
+        memory=[memory()],
         warnings=["The disk has 3.1 GB free; the next training run may need 2 GB."],
         documents_in=8258,
         bytes_in=141_000_000,
@@ -148,6 +164,7 @@ def whole() -> RunSummary:
         stale=Staleness(0.013, 4),
         machine=Machine("AMD EPYC", 2, 25_000_000_000, {"fp32": 134.0, "bf16": 0.3, "fp16": 1.2}, 28.5, "fp32"),
         release="r7-3f2a91",
+        completes="SmolLM2-135M + memory",
         store="/home/me/.local/share/groundup",
         next=["groundup serve", 'groundup ask "How are JSON files read?"', "groundup monitor"],
     )

@@ -249,6 +249,12 @@ def test_what_serves_without_a_figure_says_why() -> None:
     assert "beside it" not in what_serves([table])
 
 
+def test_a_table_that_only_compares_says_nothing_of_serving() -> None:
+    rows = [replace(row, serves=False) for row in generation().rows]
+    assert "none" in what_serves([replace(generation(), rows=rows)])
+    assert "<li>" not in what_serves([replace(generation(), id="ways", rows=rows)])
+
+
 def test_figure_of_too_few_is_a_dot_without_an_interval() -> None:
     row = Row("a", "candidate", {"x": Estimate(0.5, 0.5, 0.5, 1)}, serves=True)
     html = verdict(Table("t", "T", "m", "u", True, ["x"], [row]))

@@ -138,6 +138,18 @@ def test_verdict_table_has_intervals_and_marks_what_serves() -> None:
     assert "- It may have read these files." in text
 
 
+def test_verdict_table_has_the_share_seen_in_training_and_the_notes_where_they_are_known() -> None:
+    known = table(0.83)
+    column = known["columns"][0]
+    text = verdict_table({**known, "seen": {column: 0.1402}, "notes": ["Documents from 0.5 up stand on one side."]})
+    (line,) = [line for line in text.splitlines() if "12-grams seen in training" in line]
+    assert "14.0%" in line
+    assert line.count("|") == next(rule for rule in text.splitlines() if "---" in rule).count("|")
+    assert "- Documents from 0.5 up stand on one side." in text
+    older = {name: value for name, value in known.items() if name not in ("seen", "notes")}
+    assert "12-grams" not in verdict_table(older)
+
+
 @pytest.mark.parametrize(("card", "facts"), [(data_card, DATA), (model_card, MODELS)])
 def test_any_fact_may_be_absent_and_no_heading_stands_alone(card: Any, facts: dict[str, Any]) -> None:
     assert len(headings(card({}))) == 1

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -14,15 +15,19 @@ import numpy.typing as npt
 from fastapi import FastAPI
 
 from groundup.generation.generator import Generator
+from groundup.generation.logits import Logits
 from groundup.generation.turns import Turns
+from groundup.infinigram.memory import Memory
+from groundup.infinigram.segment import Segment
 from groundup.monitoring.drift import count_query
 from groundup.nn.config import decoder_config
 from groundup.nn.transformer import Transformer
-from groundup.serving.release_service import ReleaseService
+from groundup.serving.release_service import ReleaseService, ServedMemory
 from groundup.serving.results import Citation, Coverage, Extract, Found, MatchedTerm, Quote
 from groundup.serving.server import listen, make_server
 from groundup.tokens.tokenizer import Tokenizer
 from groundup.tokens.train import train_bpe
+from groundup.tracing.tracer import Tracer
 
 TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'system' and not loop.first %}"
@@ -107,6 +112,9 @@ class ListIndex:
     def documents(self) -> int:
         return 3
 
+    def document(self, name: str) -> tuple[str, str, str] | None:
+        return note(name)
+
 
 def make_service(*, waiting: int = 16) -> ReleaseService:
     """Models: scratch (completes, champion), chatty (chats), endless (never draws an end)."""
@@ -156,3 +164,70 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.01)
+
+
+NOTES = {
+    "a" * 32: "naïve 🐦 birds\n" + "".join(f"{sentence}\n" for sentence in SENTENCES),
+    "b" * 32: f"Once more: {SENTENCES[0]}\nAnd 🙂 the end of the page.",
+}  # documents by id, as the index has them
+
+
+def note(name: str) -> tuple[str, str, str] | None:
+    """(title, path, text) of a document."""
+    return (f"title of {name[0]}", f"notes/{name[0]}.md", NOTES[name]) if name in NOTES else None
+
+
+def make_tracer(tokenizer: Tokenizer) -> Tracer:
+    """Over a memory of the notes."""
+    separator = tokenizer.separator_id
+    assert separator is not None
+    streams = [np.array([separator, *tokenizer.encode(text)]) for text in NOTES.values()]
+    segment = Segment.build(
+        np.concatenate(streams),
+        np.cumsum([0, *map(len, streams)]),
+        list(NOTES),
+        tokenizer=tokenizer.digest,
+        vocab_size=tokenizer.vocab_size,
+        separator=separator,
+    )
+    return Tracer(Memory(segment), tokenizer, note)
+
+
+class Parrot:
+    """A memory that knows one thing to say, whatever stands before, and says it again and again."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = list(tokens)
+
+    def recall(self, prompt: Sequence[int]) -> Says:
+        return Says(self._tokens)
+
+
+class Says:
+    """What the parrot says in one text."""
+
+    def __init__(self, tokens: list[int]) -> None:
+        self._tokens, self._at = tokens, 0
+
+    def mix(self, logits: Logits) -> Logits:
+        mixed = np.full_like(logits, -50.0)
+        mixed[self._tokens[self._at % len(self._tokens)]] = 50.0
+        return mixed
+
+    def draft(self, limit: int) -> list[int]:
+        return []
+
+    def match_length(self) -> int:
+        return 0
+
+    def advance(self, token: int) -> None:
+        self._at += 1
+
+
+def remembering(*, completes: bool = True, answers: bool | None = True) -> ReleaseService:
+    """`make_service` with texts that can be traced, and with memories that say SENTENCES[1]."""
+    service = make_service()
+    tokenizer = service.generators["scratch"].tokenizer
+    tracer, parrot = make_tracer(tokenizer), Parrot(tokenizer.encode(SENTENCES[1]))
+    memories = {name: ServedMemory(parrot, completes, answers) for name in ("scratch", "chatty")}
+    return replace(service, memories=memories, tracer=lambda: tracer)

@@ -5,7 +5,8 @@ import re
 import httpx
 import pytest
 
-FILES = ["/", "/static/page.css", "/static/page.js"]
+SCRIPTS = ["/static/parts.js", "/static/trace.js", "/static/page.js"]
+FILES = ["/", "/static/page.css", *SCRIPTS]
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -16,7 +17,7 @@ def test_page_comes_with_a_strict_policy_and_its_type(http: httpx.Client, path: 
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
-    kind = {"/": "text/html", "/static/page.css": "text/css", "/static/page.js": "text/javascript"}[path]
+    kind = {"/": "text/html", "/static/page.css": "text/css"}.get(path, "text/javascript")
     assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
 
 
@@ -25,14 +26,19 @@ def test_page_loads_nothing_from_elsewhere(http: httpx.Client, path: str) -> Non
     assert not re.search(r"""(?:https?:)?//[a-z0-9-]+\.[a-z]""", http.get(path).text)
 
 
+def scripts(http: httpx.Client) -> str:
+    return "".join(http.get(path).text for path in SCRIPTS)
+
+
 def test_page_has_no_inline_code_and_the_script_never_parses_html(http: httpx.Client) -> None:
-    page, script = http.get("/").text, http.get("/static/page.js").text
+    page, script = http.get("/").text, scripts(http)
+    assert re.findall(r'<script src="([^"]+)" defer></script>', page) == SCRIPTS
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|javascript:", page)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script)
 
 
 def test_every_part_the_script_asks_for_is_on_the_page(http: httpx.Client) -> None:
-    page, script = http.get("/").text, http.get("/static/page.js").text
+    page, script = http.get("/").text, scripts(http)
     have = re.findall(r'\bid="([^"]+)"', page)
     wanted = set(re.findall(r'\$\("([^"]+)"\)', script))
     assert len(have) == len(set(have))

@@ -41,15 +41,17 @@ def copy(finished: Finished, tmp_path: Path) -> tuple[Path, Path]:
 
 def test_every_part_of_the_verdict_is_there(finished: Finished) -> None:
     tables = {table.id: table for table in finished.outcome.summary.verdicts}
-    assert set(tables) == {"generation", "search", "answers"}
+    assert set(tables) == {"generation", "continuations", "search", "answers"}
     rows = {row.name for row in tables["generation"].rows}
-    memory = {"from-scratch + memory", "∞-gram in from-scratch's tokens"}
+    memory = {"from-scratch + memory", "∞-gram, from-scratch's tokens"}
     assert rows == {"from-scratch", "5-gram (Kneser–Ney)", "zstd -19", *memory}
     for table in tables.values():
         assert table.sentence
-        assert sum(row.serves for row in table.rows) == 1
+        assert sum(row.serves for row in table.rows) == (table.id != "continuations")
     values = [row.values["held-out documents"].value for row in tables["generation"].rows]
     assert values == sorted(values)
+    served = next(row.name for row in tables["generation"].rows if row.serves)
+    assert finished.outcome.text().splitlines()[-1].startswith(f"serves   {served} completes; ")
 
 
 def test_baselines_never_serve(finished: Finished) -> None:

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from groundup.cli import app
 from groundup.errors import ModelError, ReleaseError, RequestError
+from groundup.pipeline.store import Store
+from groundup.registry import champion
 from groundup.stages.models import find_decoder
 from groundup.stages.score import score_lines
 from tests.stages.conftest import Finished
@@ -50,7 +52,8 @@ def test_memory_scores_what_stands_in_the_corpus_better(finished: Finished) -> N
     document = "In the second week of November, before the ground freezes, three fingers deep and a hand apart."
     line = [json.dumps({"id": 1, "text": document})]
     alone, mixed, only = (list(score_lines("champion", finished.store, line, mode)) for mode in ("off", "auto", "only"))
-    assert mixed[0].nats < alone[0].nats
+    completes = champion.require(Store(finished.store)).policies["memory"]["from-scratch"]["completes"]
+    assert (mixed[0].nats < alone[0].nats) == completes
     assert only[0].nats < alone[0].nats
     assert {(one[0].tokens, one[0].bytes) for one in (alone, mixed, only)} == {(alone[0].tokens, len(document))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -72,6 +74,37 @@ def test_search_and_answers_name_their_places(url: str) -> None:
     assert found["results"][0]["source"].endswith(".py")
     answer = httpx.post(f"{url}/ask", json={"question": "when to plant the broad beans"}).json()
     assert "garden.md" in str(answer)
+
+
+def traced_by_the_command(finished: Finished, text: str) -> Any:
+    command = [sys.executable, "-m", "groundup", "trace", "--jsonl", "--store", str(finished.store)]
+    ran = subprocess.run(command, input=json.dumps({"text": text}), capture_output=True, text=True, check=True)
+    return json.loads(ran.stdout)["spans"]
+
+
+def test_traces_are_those_of_the_command_and_passages_are_slices_of_the_files(url: str, finished: Finished) -> None:
+    words = "before the ground freezes, three fingers deep and a hand apart"
+    text = f"🙂 Nobody wrote this. In the second week of November, {words}. 🐦\n    def default(self, o):\n"
+    spans = httpx.post(f"{url}/trace", json={"text": text}).json()["spans"]
+    assert spans == traced_by_the_command(finished, text)
+    named = [(span, source) for span in spans for source in span["sources"] if source["path"].endswith("garden.md")]
+    ((span, source),) = named
+    file = (finished.sources / "notes" / "garden.md").read_text(encoding="utf-8")
+    asked = {"start": source["start"], "length": span["end"] - span["start"]}
+    passage = httpx.get(f"{url}/documents/{source['document']}", params=asked).json()
+    assert words in passage["text"] == text[span["start"] : span["end"]]
+    assert passage["line"] == file[: file.index(passage["text"])].count("\n") + 1
+
+
+def test_an_answer_is_traced_as_by_the_command_streamed_or_not(client: openai.OpenAI, finished: Finished) -> None:
+    asked: dict[str, Any] = {"model": "champion", "prompt": "class JSONDecoder:", "max_tokens": 40, "temperature": 0}
+    asked["extra_body"] = {"trace": True}
+    whole = client.completions.create(**asked)
+    (*chunks, last) = client.completions.create(stream=True, **asked)
+    text = "".join(chunk.choices[0].text for chunk in chunks)
+    assert text == whole.choices[0].text
+    assert last.groundup == whole.groundup
+    assert whole.groundup["trace"]["spans"] == traced_by_the_command(finished, text)
 
 
 def test_health_page_and_metrics(url: str) -> None:

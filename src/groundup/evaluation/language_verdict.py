@@ -2,17 +2,19 @@
 
 The champion is the candidate with the fewest bits per byte in the first column. Where the paired interval to a
 candidate behind it includes zero, or there are too few documents for one, the order there may be chance, and of those
-that can't be told apart the one ahead in the second column serves, if that has enough. Baselines never serve.
+that can't be told apart the one ahead in the second column serves, if that has enough. Baselines never serve, nor does
+a decoder with memory that doesn't help it beyond the paired interval, or may make its text worse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import combinations
 
 from groundup.evaluation import bootstrap
 from groundup.evaluation.extrapolation import Slope, fit_slope, tokens_needed
+from groundup.evaluation.memory_verdict import helps, memory_sentence
 from groundup.evaluation.scores import DocumentScore, columns
 from groundup.evaluation.verdict import ENOUGH_TO_TELL, Comparison, Role, Row, Table, format_value
 from groundup.evaluation.words import count, duration, times
@@ -31,6 +33,8 @@ class System:
     scores: Mapping[str, Sequence[DocumentScore]]
     note: str = ""
     brought: bool = False  # trained elsewhere, by others, on who knows what
+    decoder: str = ""  # of a candidate with memory: the same without; of memory alone: the one whose tokens it is of
+    writes: bool = True  # of a candidate with memory: whether what it writes was shown to be no worse
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,14 @@ def language_table(
     *,
     seed: int,
     scratch: Scratch | None = None,
-    overlap: Mapping[str, float] | None = None,
+    seen: Mapping[str, float] | None = None,
+    notes: Sequence[str] = (),
     id: str = "generation",
 ) -> Table:
     """The whole table: rows from the best to the worst, comparisons, sentence, warnings.
 
-    Columns are those in which something was scored, in the systems' order. overlap: by column, the share of the texts'
-    word 12-grams that stand in the training text too.
+    Columns are those in which something was scored, in the systems' order. seen: by column, the share of the texts'
+    word 12-grams that stand in the training text too. notes: on the columns.
     Raises ValueError if systems have scored different texts, if two share a name, or if there is none.
     """
     names = _check(systems)
@@ -73,8 +78,15 @@ def language_table(
         for system in systems
     ]
     comparisons = _compare(systems, rows, names, seed)
-    champion = _champion(rows, comparisons, names)
     first = names[0]
+    mixtures = [system for system in systems if system.role == "candidate" and system.decoder]
+    idle = {
+        system.name
+        for system in mixtures
+        if not (system.writes and helps(system.name, system.decoder, comparisons, first))
+    }
+    champion = _champion([row for row in rows if row.name not in idle], comparisons, names)
+    kin = {system.name: system.decoder or system.name for system in systems if system.role == "candidate"}
     rows = [Row(row.name, row.role, row.values, row.note, row.name == champion) for row in rows]
     rows.sort(key=lambda row: row.values[first].value if first in row.values else float("inf"))
     return Table(
@@ -86,8 +98,21 @@ def language_table(
         columns=names,
         rows=rows,
         comparisons=comparisons,
-        sentence=" ".join([*_who_serves(rows, comparisons, first), *_what_scratch_bought(rows, scratch, first)]),
-        warnings=_warnings(systems, rows, names, overlap or {}),
+        sentence="\n".join(
+            " ".join(said)
+            for said in (
+                _who_serves([row for row in rows if row.name not in idle], comparisons, first, kin),
+                [
+                    memory_sentence(system.name, system.decoder, rows, comparisons, names, writes=system.writes)
+                    for system in mixtures
+                ],
+                _what_scratch_bought(rows, scratch, first, {system.name for system in systems if system.decoder}),
+            )
+            if said
+        ),
+        warnings=_warnings(systems, rows, names),
+        seen={name: share for name, share in (seen or {}).items() if name in names},
+        notes=list(notes),
     )
 
 
@@ -137,7 +162,10 @@ def _champion(rows: Sequence[Row], comparisons: Sequence[Comparison], names: Seq
     return best.name
 
 
-def _who_serves(rows: Sequence[Row], comparisons: Sequence[Comparison], column: str) -> list[str]:
+def _who_serves(
+    rows: Sequence[Row], comparisons: Sequence[Comparison], column: str, kin: Mapping[str, str]
+) -> list[str]:
+    """kin: candidates' decoders; that a decoder needs more without its memory is said elsewhere."""
     champion = next((row for row in rows if row.serves), None)
     if champion is None:
         return ["No candidate was scored, so none serves."]
@@ -146,6 +174,9 @@ def _who_serves(rows: Sequence[Row], comparisons: Sequence[Comparison], column: 
     others = [row for row in rows if row.role == "candidate" and not row.serves and column in row.values]
     if not others:
         return [f"{said}, the only candidate."]
+    others = [row for row in others if kin[row.name] != kin[champion.name]]
+    if not others:
+        return [f"{said}."]
     rival = others[0]
     pair = next(c for c in comparisons if c.column == column and {c.better, c.worse} == {champion.name, rival.name})
     other = rival.values[column].value
@@ -161,8 +192,12 @@ def _who_serves(rows: Sequence[Row], comparisons: Sequence[Comparison], column: 
     ]
 
 
-def _what_scratch_bought(rows: Sequence[Row], scratch: Scratch | None, column: str) -> list[str]:
-    """What training here reached beside the baselines, and what its curve says about those ahead of it."""
+def _what_scratch_bought(rows: Sequence[Row], scratch: Scratch | None, column: str, memories: Set[str]) -> list[str]:
+    """What training here reached beside the baselines, and what its curve says about those ahead of it.
+
+    memories: rows that are or have a memory; a decoder is set beside what is made as it is, from training alone.
+    """
+    rows = [row for row in rows if row.name not in memories]
     own = next((row for row in rows if scratch and row.name == scratch.name and column in row.values), None)
     if scratch is None or own is None:
         return []
@@ -208,9 +243,9 @@ def _overtaking(scratch: Scratch, slope: Slope | None, value: float, goal: Row, 
     )
 
 
-def _warnings(
-    systems: Sequence[System], rows: Sequence[Row], names: Sequence[str], overlap: Mapping[str, float]
-) -> list[str]:
+def _warnings(systems: Sequence[System], rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Of a decoder and the same with memory once."""
+    systems = [system for system in systems if not system.decoder]
     result = [
         f"{system.name} may have read these very files in its own training; then its figure flatters it."
         for system in systems
@@ -227,8 +262,6 @@ def _warnings(
             result.append(f"{name}: {_documents(n)}, too few to tell anything apart; no interval is given.")
         elif n < FEW_DOCUMENTS:
             result.append(f"{name}: {_documents(n)}, so the intervals are rough.")
-        if name in overlap:
-            result.append(f"{name}: {100 * overlap[name]:.1f} % of the word 12-grams stand in the training text too.")
     return result
 
 

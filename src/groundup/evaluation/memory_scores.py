@@ -12,50 +12,49 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from groundup.evaluation.bands import Band, banded
 from groundup.evaluation.scores import DocumentScore
 from groundup.evaluation.token_record import TokenRecord
-from groundup.infinigram.backoff import Backoff
+from groundup.infinigram.backoff import Backoff, last_level
 from groundup.infinigram.evidence import Evidence
 from groundup.infinigram.gate import Gate, features
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.survey import Survey, survey
+from groundup.infinigram.trust import trust
 
 Float64 = NDArray[np.float64]
 
 LONG_MATCH = 12  # tokens: what stands so far word for word was copied, in most texts
-BANDS = ((0, 1), (2, 3), (4, 7), (8, 11), (12, 31), (32, None))  # longest match before a token, in tokens
 
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A decoder's record of some documents, and memory's survey of each."""
+    """A decoder's record of some documents, and memory's survey of each.
+
+    starts: of each document, how many tokens were surveyed before the record's first: trust is earned there too.
+    """
 
     record: TokenRecord
     surveys: list[Survey]
+    starts: list[int]
 
     @classmethod
     def of(cls, memory: Memory, record: TokenRecord) -> Surveyed:
         documents = [record.tokens[record.document(i)] for i in range(len(record.offsets) - 1)]
-        return cls(record, [survey(memory, np.concatenate([[memory.separator], ids])) for ids in documents])
+        surveys = [survey(memory, np.concatenate([[memory.separator], ids])) for ids in documents]
+        return cls(record, surveys, [0] * len(surveys))
 
     def joined(self) -> Survey:
+        """Of the record's tokens."""
+        parts = list(zip(self.surveys, self.starts, strict=True))
         names = Survey.__dataclass_fields__
-        return Survey(*(np.concatenate([getattr(one, name) for one in self.surveys]) for name in names))
+        return Survey(*(np.concatenate([getattr(one, name)[start:] for one, start in parts]) for name in names))
 
-
-@dataclass(frozen=True)
-class Band:
-    """Tokens whose longest match before them lies between `low` and `high` tokens. Bits are sums."""
-
-    low: int
-    high: int | None
-    tokens: int
-    text_bytes: int
-    decoder_bits: float
-    memory_bits: float
-    mixed_bits: float
-    decided: int  # tokens of which memory's part of the mixture is the larger
-    worse: int  # tokens that the mixture makes less likely than the decoder alone
+    def trusts(self, memory: Memory, backoff: Backoff) -> Float64:
+        """(P,) how far memory is believed before each of the record's tokens."""
+        weights, last = np.array(backoff.weights), last_level(memory.unigrams)
+        found = [trust(one, weights, last, memory.separator) for one in self.surveys]
+        return np.concatenate([one[start:-1] for one, start in zip(found, self.starts, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,13 @@ class Mixed:
     long_match_share: list[float]
 
 
-def fit(memory: Memory, fitting: Surveyed, seed: int) -> tuple[Backoff, Gate]:
-    """Raises ValueError if there is no token to fit on."""
+def fit(memory: Memory, fitting: Surveyed, seed: int, *, cautious: bool = False) -> tuple[Backoff, Gate]:
+    """cautious: for a decoder that has read more than the corpus. Raises ValueError if there is no token to fit on."""
     backoff = Backoff.fit(fitting.surveys, memory.unigrams)
     joined = fitting.joined()
     seen = _features(backoff, memory, fitting.record, joined)
     decoder, own = np.exp(fitting.record.logp), backoff.probabilities(joined, memory.unigrams)
-    return backoff, Gate.fit(seen, decoder, own, seed)
+    return backoff, Gate.fit(seen, decoder, own, seed, cautious=cautious)
 
 
 def mix(
@@ -89,9 +88,7 @@ def mix(
 ) -> Mixed:
     """scores: the decoder's, of the same documents. token_bytes: (V,) bytes of each token."""
     record, joined = surveyed.record, surveyed.joined()
-    decoder, own = np.exp(record.logp), backoff.probabilities(joined, memory.unigrams)
-    matched = joined.counts[:, 0] > 0
-    share = np.where(matched, gate.shares(_features(backoff, memory, record, joined)), 0.0)
+    decoder, (share, own) = np.exp(record.logp), _weighed(memory, backoff, gate, surveyed)
     mixed = (1 - share) * decoder + share * own
     alone, together, long_share = [], [], []
     for index, score in enumerate(scores):
@@ -101,11 +98,23 @@ def mix(
         alone.append(_scored(score, own[at], charged))
         together.append(_scored(score, mixed[at], charged))
         long_share.append(float(_inside(joined.lengths[at, 0], LONG_MATCH).mean()) if score.tokens else 0.0)
-    bands = [
-        _band(low, high, joined.lengths[:, 0], decoder, own, mixed, share, token_bytes[record.tokens])
-        for low, high in BANDS
-    ]
+    bands = banded(joined.lengths[:, 0], decoder, own, mixed, share, token_bytes[record.tokens])
     return Mixed(alone, together, bands, long_share)
+
+
+def mixed_nats(memory: Memory, backoff: Backoff, gate: Gate, surveyed: Surveyed) -> Float64:
+    """(P,) −ln p of each token under the mixture, of which `mix` gives the sums."""
+    share, own = _weighed(memory, backoff, gate, surveyed)
+    return np.asarray(-np.log((1 - share) * np.exp(surveyed.record.logp) + share * own))
+
+
+def _weighed(memory: Memory, backoff: Backoff, gate: Gate, surveyed: Surveyed) -> tuple[Float64, Float64]:
+    """(memory's weight, memory's probability) of each token, both (P,). Where nothing matches the decoder is alone."""
+    joined = surveyed.joined()
+    shares = gate.shares(_features(backoff, memory, surveyed.record, joined))
+    if gate.cautious:
+        shares = shares * surveyed.trusts(memory, backoff)
+    return np.where(joined.counts[:, 0] > 0, shares, 0.0), backoff.probabilities(joined, memory.unigrams)
 
 
 def _features(backoff: Backoff, memory: Memory, record: TokenRecord, joined: Survey) -> Float64:
@@ -125,20 +134,3 @@ def _inside(lengths: NDArray[np.int64], least: int) -> NDArray[np.bool_]:
         covered[max(0, place - lengths[place])] += 1
         covered[place] -= 1
     return np.asarray(np.cumsum(covered)[:-1] > 0)
-
-
-def _band(
-    low: int,
-    high: int | None,
-    lengths: NDArray[np.int64],
-    decoder: Float64,
-    own: Float64,
-    mixed: Float64,
-    share: Float64,
-    sizes: NDArray[np.int64],
-) -> Band:
-    here = (lengths >= low) & (lengths <= (np.iinfo(np.int64).max if high is None else high))
-    bits = [-float(np.log2(p[here]).sum()) for p in (decoder, own, mixed)]
-    decided = int((share * own > (1 - share) * decoder)[here].sum())
-    worse = int((mixed < decoder)[here].sum())
-    return Band(low, high, int(here.sum()), int(sizes[here].sum()), bits[0], bits[1], bits[2], decided, worse)

@@ -14,6 +14,7 @@ from typing import Literal
 from groundup.evaluation import plain_data
 
 Role = Literal["candidate", "baseline"]
+SEEN = "12-grams seen in training"
 ENOUGH_TO_TELL = 5  # documents or queries: resampling fewer gives intervals that say nothing; of one, no width at all
 
 
@@ -68,8 +69,10 @@ class Table:
     columns: list[str]
     rows: list[Row]
     comparisons: list[Comparison] = field(default_factory=list)
-    sentence: str = ""
+    sentence: str = ""  # or some, a line each that belong together
     warnings: list[str] = field(default_factory=list)
+    seen: dict[str, float] = field(default_factory=dict)  # by column, share of its word 12-grams that training holds
+    notes: list[str] = field(default_factory=list)  # what a reader of the columns needs to know of them
 
     def to_json(self) -> str:
         return plain_data.to_json(self)
@@ -114,25 +117,72 @@ def format_comparison(comparison: Comparison, table: Table) -> str:
     return f"{ahead}: {comparison.column}, {format_estimate(difference)} {table.unit}, n={difference.n:,}"
 
 
+def format_seen(share: float) -> str:
+    """ "14.0 %", and "under 0.1 %" for what would read as none."""
+    return "under 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def nearest_rival(table: Table, column: str) -> Comparison | None:
+    """The comparison of the row that serves with the candidate, or else the baseline, that is closest to it."""
+    if table.champion is None:
+        return None
+    name = table.champion.name
+    candidates = {row.name for row in table.rows if row.role == "candidate"} - {name}
+    pairs = [c for c in table.comparisons if c.column == column and name in (c.better, c.worse)]
+    rivals = [c for c in pairs if candidates & {c.better, c.worse}]
+    return min(rivals or pairs, key=lambda c: abs(c.difference.value), default=None)
+
+
+def deciding(table: Table) -> list[Comparison]:
+    """Those that a reader decides by: what serves beside its nearest rival in each column, and the best baseline.
+
+    All of a table in which nothing serves.
+    """
+    if table.champion is None:
+        return table.comparisons
+    found = [nearest_rival(table, column) for column in table.columns]
+    name, baselines = table.champion.name, {row.name for row in table.rows if row.role == "baseline"}
+    beside = [c for c in table.comparisons if name in (c.better, c.worse) and baselines & {c.better, c.worse}]
+    found.append(min(beside, key=lambda c: (c.column != table.columns[0], abs(c.difference.value)), default=None))
+    return [comparison for comparison in table.comparisons if comparison in found]
+
+
 def render_text(table: Table, width: int = 100) -> str:
     """The table for a terminal, plain characters, no line longer than `width` (at least 40) unless one word is.
 
-    One line per row where that fits, else one line per row and column. The row that serves is marked with ">".
+    One line per row where that fits, else one line per row and column. The row that serves is marked with ">",
+    baselines with "-". Of the comparisons those that decide.
     """
     width = max(width, 40)
     direction = "higher is better" if table.higher_is_better else "lower is better"
-    lines = _wrap(f"{table.title}: {table.metric} ({table.unit}), 95 % interval, {direction}", width)
+    said = [f"{table.title}: {table.metric} ({table.unit}), 95 % interval, {direction}"]
+    said += ["> serves"] if table.champion is not None else []
+    said += ["- baseline"] if any(row.role == "baseline" for row in table.rows) else []
+    lines = _wrap("; ".join(said), width)
     lines += _grid(table, width) or _stack(table, width)
-    for row in table.rows:
-        if row.note:
-            lines += _wrap(f"{row.name}: {row.note}", width, "  ")
-    for comparison in table.comparisons:
+    for note, names in _notes(table.rows).items():
+        lines += _wrap(f"{'; '.join(names)}: {note}", width, "  ")
+    for note in table.notes:
+        lines += _wrap(note, width, "  ")
+    shown = deciding(table)
+    for comparison in shown:
         lines += _wrap(format_comparison(comparison, table), width, "  ")
+    if len(shown) < len(table.comparisons):
+        lines.append(f"{len(table.comparisons) - len(shown)} more comparisons are in the report")
     if table.sentence:
-        lines += ["", *_wrap(table.sentence, width)]
-    for warning in table.warnings:
+        lines += ["", *(line for part in table.sentence.splitlines() for line in _wrap(part, width))]
+    for warning in dict.fromkeys(table.warnings):
         lines += _wrap(f"! {warning}", width, "  ")
     return "\n".join(lines) + "\n"
+
+
+def _notes(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The rows' names by what is said of them."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.note:
+            found.setdefault(row.note, []).append(row.name)
+    return found
 
 
 def _grid(table: Table, width: int) -> list[str]:
@@ -140,6 +190,9 @@ def _grid(table: Table, width: int) -> list[str]:
     columns = table.columns
     cells = [["", *columns]]
     cells += [[_label(row), *(format_estimate(row.values.get(column)) for column in columns)] for row in table.rows]
+    if table.seen:
+        seen = [format_seen(table.seen[column]) if column in table.seen else "" for column in columns]
+        cells.append([f"  {SEEN}", *seen])
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     if sum(widths) + 2 * (len(widths) - 1) > width:
         return []
@@ -157,11 +210,14 @@ def _stack(table: Table, width: int) -> list[str]:
         lines += _wrap(_label(row), width)
         for column in table.columns:
             lines += _wrap(f"    {column}: {format_estimate(row.values.get(column))}", width, "      ")
+    if table.seen:
+        lines += _wrap(f"  {SEEN}", width)
+        lines += [line for c, share in table.seen.items() for line in _wrap(f"    {c}: {format_seen(share)}", width)]
     return lines
 
 
 def _label(row: Row) -> str:
-    return f"{'>' if row.serves else ' '} {row.name}{' (baseline)' if row.role == 'baseline' else ''}"
+    return f"{'>' if row.serves else '-' if row.role == 'baseline' else ' '} {row.name}"
 
 
 def _wrap(text: str, width: int, indent: str = "") -> list[str]:

@@ -3,7 +3,8 @@
 A small network reads what memory knows of the context (lengths, counts and followers of the two longest matches, its
 favourite's share) and what the decoder makes of it (entropy, best probability, what it thinks of memory's favourite).
 It is fitted on texts that memory doesn't hold, by the likelihood of the mixture (as kNN-LM's gates are: He et al. 2021,
-Drozdov et al. 2022).
+Drozdov et al. 2022). They are of the corpus' kind. For a decoder that can do more than the corpus, a cautious gate's λ
+is multiplied by the `trust` that memory earned in the text.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ STEPS, RATE, DECAY = 200, 0.02, 1e-3
 
 @dataclass(frozen=True)
 class Gate:
-    """mean, scale: (F,) of the features where it was fitted. The rest: one hidden layer of tanh units."""
+    """mean, scale: (F,) of the features where it was fitted. hidden to out_bias: one hidden layer of tanh units.
+
+    cautious: memory has to earn its say in each text. It is fitted without: fitted with, λ grew where trust is in
+    doubt, and held-out packages gained less.
+    """
 
     mean: Float64
     scale: Float64
@@ -33,9 +38,12 @@ class Gate:
     hidden_bias: Float64  # (H,)
     out: Float64  # (H,)
     out_bias: float
+    cautious: bool = False
 
     @classmethod
-    def fit(cls, features: Float64, decoder: Float64, memory: Float64, seed: int = 0) -> Gate:
+    def fit(
+        cls, features: Float64, decoder: Float64, memory: Float64, seed: int = 0, *, cautious: bool = False
+    ) -> Gate:
         """features: (P, F). decoder, memory: (P,) p of the token that came. Raises ValueError without a position."""
         if not len(features):
             raise ValueError("there is nothing to fit a gate on")
@@ -65,10 +73,10 @@ class Gate:
             np.array(-1.0),
         ]
         hidden, hidden_bias, out, out_bias = descend(gradients, start, steps=STEPS, rate=RATE)
-        return cls(mean, scale, hidden, hidden_bias, out, float(out_bias))
+        return cls(mean, scale, hidden, hidden_bias, out, float(out_bias), cautious)
 
     def shares(self, features: Float64) -> Float64:
-        """(P,) λ for features (P, F)."""
+        """(P,) λ for features (P, F), before caution."""
         units = np.tanh((features - self.mean) / self.scale @ self.hidden + self.hidden_bias)
         return sigmoid(units @ self.out + self.out_bias)
 
@@ -77,11 +85,11 @@ class Gate:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Gate:
-        """Raises KeyError or ValueError for what is none."""
+        """Raises KeyError or ValueError for what is none. One that says nothing of caution was measured without."""
         mean, scale, hidden, hidden_bias, out = (
             np.array(value[name], np.float64) for name in ("mean", "scale", "hidden", "hidden_bias", "out")
         )
-        gate = cls(mean, scale, hidden, hidden_bias, out, float(value["out_bias"]))
+        gate = cls(mean, scale, hidden, hidden_bias, out, float(value["out_bias"]), bool(value.get("cautious")))
         if gate.hidden.shape != (len(gate.mean), len(gate.out)) or gate.mean.shape != (len(FEATURES),):
             raise ValueError("the gate's arrays don't fit each other")
         return gate

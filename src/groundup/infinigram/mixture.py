@@ -18,9 +18,15 @@ from groundup.infinigram.descent import Float64
 from groundup.infinigram.evidence import BEST, Evidence
 from groundup.infinigram.gate import Gate, features
 from groundup.infinigram.levels import MAX_LEVELS, climb, judged, tally
-from groundup.infinigram.memory import Memory, context_begin
-from groundup.infinigram.survey import CONTEXT, Survey
+from groundup.infinigram.memory import Int64, Memory, context_begin
+from groundup.infinigram.survey import CONTEXT, Survey, survey
+from groundup.infinigram.trust import LOOK_BACK, trust
 
+# Tokens of a match that may be the model's own words and count in full. The gate was fitted on true text, where a match
+# that goes on says that the text and the corpus agree; where the model wrote what it read there, it says nothing. With
+# it 200 greedy continuations of held-out files come nearer to the truth (ROUGE-L .245 for .234) and 35 % of their
+# tokens are copied instead of 56.
+OWN_WORDS = 3
 SCANNED = 1024  # occurrences of a match looked through for one that goes on with the favourite
 
 
@@ -57,7 +63,7 @@ class Recall:
             raise ValueError(f"token {outside} lies outside the memory's vocabulary of {size:,}")
         self._text = np.zeros(max(1024, 2 * len(prompt)), np.int64)
         self._text[: len(prompt)] = prompt
-        self._at = len(prompt)
+        self._at = self._prompt = len(prompt)
         self._lengths, self._sizes = np.zeros(MAX_LEVELS, np.int64), np.zeros(MAX_LEVELS, np.int64)
         self._distinct, self._hits = np.zeros(MAX_LEVELS, np.int64), np.zeros(MAX_LEVELS, np.int64)
         self._bounds = np.zeros((MAX_LEVELS, 6), np.int64)
@@ -70,7 +76,7 @@ class Recall:
         if self._at == len(self._text):
             self._text = np.concatenate([self._text, np.zeros_like(self._text)])
         # A row of the model beyond the vocabulary stands in no document: like an end, it begins a new context.
-        self._text[self._at] = token if token < self._memory.vocab_size else self._memory.separator
+        self._text[self._at] = token if 0 <= token < self._memory.vocab_size else self._memory.separator
         self._at += 1
         self._levels = -1
 
@@ -91,7 +97,7 @@ class Recall:
         evidence = Evidence(np.array([entropy]), best[None], best_logp[None])
         row = Survey(
             np.zeros(1, np.int64),
-            self._lengths[None],
+            self._vouched()[None],
             self._sizes[None],
             self._distinct[None],
             self._hits[None],
@@ -99,7 +105,7 @@ class Recall:
             self._hits[None],
         )
         share = float(gate.shares(features(row, np.array([self._p[favourite]]), evidence))[0])
-        mixed: Float64 = _mixed(logits, self._p, known, share, total)
+        mixed: Float64 = _mixed(logits, self._p, known, share * self._trusted, total)
         return mixed
 
     def distribution(self) -> Float64:
@@ -136,6 +142,21 @@ class Recall:
                 begin = max(context_begin(self._text, self._at, memory.separator), self._at - CONTEXT)
             self._levels = climb(*memory.views, self._text, self._at, begin, self._lengths, self._sizes, self._bounds)
         return self._levels
+
+    @cached_property
+    def _trusted(self) -> float:
+        """What λ is multiplied by: the trust that memory earned over the prompt. What is written since changes nothing:
+        it came from the mixture itself. Looked at once; of a long prompt 15 ms."""
+        mixture, memory = self._mixture, self._memory
+        if mixture.gate is None or not mixture.gate.cautious:
+            return 1.0
+        found = survey(memory, self._text[: self._prompt], first=max(0, self._prompt - LOOK_BACK))
+        return float(trust(found, mixture.weights, mixture.last, memory.separator)[-1])
+
+    def _vouched(self) -> Int64:
+        """The matches' lengths without the words written since the prompt, but for OWN_WORDS."""
+        written = self._at - self._prompt
+        return np.maximum(self._lengths - written, np.minimum(self._lengths, OWN_WORDS))
 
     def _distribute(self) -> int:
         """Fills `_p`, `_distinct` and `_hits`; returns the longest match's favourite."""

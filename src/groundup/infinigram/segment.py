@@ -1,7 +1,7 @@
 """A segment: documents' tokens with all their contexts sorted, in memory or mapped from a folder.
 
 A folder is a segment only once its manifest is there, which is written last; sizes that differ from it, another version
-and another tokenizer are refused on opening.
+and another tokenizer are refused on opening. What keeps its size and changes all the same, checks.py finds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from groundup.infinigram.search import View
 from groundup.infinigram.suffix_array import MAX_TOKENS, bucket_starts, followers_of, sorted_contexts
 
 MANIFEST = "segment.json"
+DOCUMENTS = "documents.txt"  # names, a line each
 VERSION = 1
 
 
@@ -112,11 +113,11 @@ class Segment:
             "followers.bin": self.followers,
             "starts.bin": self.starts,
             "offsets.bin": self.offsets,
-            "documents.txt": np.frombuffer(names, np.uint8),
+            DOCUMENTS: np.frombuffer(names, np.uint8),
         }
         for name, array in files.items():
             with open(folder / name, "wb") as file:
-                array.tofile(file)
+                file.write(array.data)  # `tofile` doesn't say that a disk is full
                 file.flush()
                 os.fsync(file.fileno())
         manifest = {
@@ -128,6 +129,7 @@ class Segment:
             "tokenizer": self.tokenizer,
             "digest": self.digest,
             "files": {name: array.nbytes for name, array in files.items()},
+            "checksums": {name: hashlib.sha256(array.data).hexdigest() for name, array in files.items()},
         }
         pending = folder / f"{MANIFEST}.pending"
         with open(pending, "w", encoding="utf-8") as file:
@@ -148,7 +150,7 @@ class Segment:
             raise MemoryFaultError(f"{folder} was made with another tokenizer")
         dtype = token_dtype(manifest["vocab_size"])
         try:
-            names = (folder / "documents.txt").read_bytes().decode().split("\n")[:-1]
+            names = (folder / DOCUMENTS).read_bytes().decode().split("\n")[:-1]
             offsets = np.fromfile(folder / "offsets.bin", "<i8")
             tokens, followers = (_mapped(folder / name, dtype) for name in ("tokens.bin", "followers.bin"))
             ends, starts = (_mapped(folder / name, np.dtype("<u4")) for name in ("ends.bin", "starts.bin"))
@@ -187,6 +189,12 @@ def _check(
         raise ValueError("two documents have one name")
 
 
+def digest_of(segment: Segment) -> str:
+    """The digest of what a segment holds, computed from all of it."""
+    meaning = f"{segment.tokenizer}\0{segment.vocab_size}\0{segment.separator}"
+    return _digest(segment.tokens, segment.offsets, segment.names, meaning)
+
+
 def _digest(tokens: npt.NDArray[Any], offsets: npt.NDArray[np.int64], names: Sequence[str], meaning: str) -> str:
     hashed = hashlib.sha256(f"{VERSION}\0{meaning}\0".encode())
     for array in (tokens, offsets):
@@ -209,7 +217,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         sizes = dict(manifest["files"])
         sizes.update(_sizes(int(manifest["tokens"]), int(manifest["documents"]), int(manifest["vocab_size"])))
-        sizes["documents.txt"], str(manifest["tokenizer"]), int(manifest["separator"]), str(manifest["digest"])
+        sizes[DOCUMENTS], str(manifest["tokenizer"]), int(manifest["separator"]), str(manifest["digest"])
     except (ValueError, KeyError, TypeError):
         raise MemoryFaultError(f"{MANIFEST} of {folder} is not readable") from None
     for name, size in sizes.items():

@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from groundup.infinigram.checks import flaw, is_named_truly
 from groundup.infinigram.errors import MemoryBusyError, MemoryFaultError
 from groundup.infinigram.gather import Meaning, Row, Tokens
 from groundup.infinigram.memory import Memory
@@ -55,6 +56,15 @@ class Version(NamedTuple):
         return [digest for digest in self[:3] if digest is not None]
 
 
+class Part(NamedTuple):
+    """What one segment of a version holds and takes. role: "base", "added" or "removed". bytes: on the disk."""
+
+    role: str
+    documents: int
+    tokens: int
+    bytes: int
+
+
 class MemoryStore:
     """Versions of one memory under `root`. One writer at a time, any number of readers, none of them waits.
 
@@ -71,8 +81,30 @@ class MemoryStore:
         version = self._version()
         return version.digest if version else None
 
-    def fault(self, tokenizer: str | None = None) -> str:
-        """Why the current version can't be served, or "" if it is whole. Some twenty `stat`s, no data is read."""
+    @property
+    def serial(self) -> int:
+        """How many versions were written so far, the current one included. Raises MemoryFaultError as `current`."""
+        version = self._version()
+        return version.serial if version else 0
+
+    def parts(self) -> list[Part]:
+        """The current version's segments, by their manifests. Raises MemoryFaultError if it is damaged."""
+        version = self._version()
+        if version is None:
+            raise MemoryFaultError(f"{self.root} holds no memory")
+        found = []
+        for role, digest in zip(Version._fields, version[:3], strict=False):
+            if digest is not None:
+                manifest = read_manifest(self._folder(digest))
+                size = sum(file.stat().st_size for file in self._folder(digest).iterdir())
+                found.append(Part(role, manifest["documents"], manifest["tokens"], size))
+        return found
+
+    def fault(self, tokenizer: str | None = None, *, thorough: bool = False) -> str:
+        """Why the current version can't be served, or "" if it is whole. Some twenty `stat`s, no data is read.
+
+        thorough: all data is read and compared with what was written.
+        """
         try:
             version = self._version()
             if version is None:
@@ -81,6 +113,8 @@ class MemoryStore:
                 made_with = read_manifest(self._folder(digest))["tokenizer"]
                 if tokenizer is not None and made_with != tokenizer:
                     return f"{self.root} was made with another tokenizer"
+                if thorough and (found := flaw(self._folder(digest))):
+                    return found
         except MemoryFaultError as error:
             return str(error)
         return ""
@@ -126,7 +160,8 @@ class MemoryStore:
         """Makes a version that holds exactly the documents `names` the current one and opens it.
 
         tokens_of: gives the tokens of the names it is called with, in their order; it is asked once, for those that no
-        segment of the current version holds, and not at all where there are none. Where nothing changed, nothing is
+        segment of the current version holds, and not at all where there are none. It is asked again only where all is
+        to be sorted and the base turns out not to hold what was written. Where nothing changed, nothing is
         written. A version that is damaged or made otherwise counts as absent.
         Raises as `rebuild` does.
         """
@@ -135,12 +170,55 @@ class MemoryStore:
             self._change(meaning, set(names), tokens_of)
             return self.open(tokenizer)
 
+    def renew(
+        self,
+        names: Iterable[str],
+        tokens_of: Callable[[list[str]], Iterable[Tokens]],
+        *,
+        tokenizer: str,
+        vocab_size: int,
+        separator: int,
+    ) -> Memory:
+        """As `update`, but all is sorted into one base, whatever changed and whatever is damaged.
+
+        Tokens that are there are taken over where they are, all of a segment, what was written; tokens_of is asked for
+        the rest.
+        """
+        meaning = Meaning(tokenizer, vocab_size, separator)
+        with self._writing():
+            wanted = set(names)
+            rows = self._sound_rows(meaning, wanted)
+            rows += meaning.rows(_asked(sorted(wanted - {name for name, _ in rows}), tokens_of))
+            self._sort_anew(meaning, rows)
+            return self.open(tokenizer)
+
+    def _sound_rows(self, meaning: Meaning, wanted: set[str]) -> list[Row]:
+        """Documents that are wanted and whose segment still holds what was written."""
+        try:
+            version = self._version()
+        except MemoryFaultError:
+            version = None
+        rows: dict[str, Tokens] = {}
+        for digest in (version.base, version.added) if version else ():
+            try:
+                segment = Segment.open(self._folder(digest), tokenizer=meaning.tokenizer) if digest else None
+            except MemoryFaultError:
+                continue
+            if segment is not None and self._is_sound(segment) and meaning == _meaning(segment):
+                rows.update(_picked(segment, wanted))
+        return list(rows.items())
+
+    def _is_sound(self, segment: Segment) -> bool:
+        """Whether its documents may go into another segment: what changed unseen would else count as written."""
+        return is_named_truly(segment, self._folder(segment.digest))
+
     def _change(self, meaning: Meaning, wanted: set[str], tokens_of: Callable[[list[str]], Iterable[Tokens]]) -> None:
         now = self._previous(meaning)
         if now is None:
             self._sort_anew(meaning, meaning.rows(_asked(sorted(wanted), tokens_of)))
             return
-        held, known = set(now.base.names), set(now.added.names)
+        held = set(now.base.names)
+        known = set(now.added.names) if self._is_sound(now.added) else set()
         added, removed = sorted(wanted - held), sorted(held - wanted)
         if (added, removed) == (now.added.names, now.removed.names):
             return
@@ -148,27 +226,31 @@ class MemoryStore:
         new += _picked(now.added, known & wanted)
         gone = _picked(now.base, set(removed))
         if _size(new) + _size(gone) > REBUILD_SHARE * len(now.base):
-            self._sort_anew(meaning, _picked(now.base, held & wanted) + new)
+            if self._is_sound(now.base):
+                self._sort_anew(meaning, _picked(now.base, held & wanted) + new)
+            else:
+                self._sort_anew(meaning, new + meaning.rows(_asked(sorted(held & wanted), tokens_of)))
             return
         # The part that stays as it was is not sorted again: mostly documents are added.
-        plus = now.added if added == now.added.names else meaning.build(new)
-        minus = now.removed if removed == now.removed.names else meaning.build(gone)
-        self._promote(now.base.digest, *(self._write(part) if len(part) else None for part in (plus, minus)))
+        plus = now.added.digest if added == now.added.names else self._write(meaning.build(new))
+        minus = now.removed.digest if removed == now.removed.names else self._write(meaning.build(gone))
+        self._promote(now.base.digest, plus if added else None, minus if removed else None)
 
     def _sort_anew(self, meaning: Meaning, rows: list[Row]) -> None:
         self._promote(self._write(meaning.build(rows)), None, None)
 
     def _write(self, segment: Segment) -> str:
-        """The digest of a segment, whose folder is written unless it is there in full."""
+        """The digest of a segment, whose folder is written unless it is there in full and as it was written."""
         folder = self._folder(segment.digest)
-        try:
-            read_manifest(folder)
-        except MemoryFaultError:
+        if flaw(folder):
             pending = folder.with_name(f".pending-{segment.digest}")
             shutil.rmtree(pending, ignore_errors=True)
-            segment.save(pending)
-            self._discard(folder)
-            pending.rename(folder)
+            try:
+                segment.save(pending)
+            except BaseException:
+                shutil.rmtree(pending, ignore_errors=True)  # on a full disk the room is needed
+                raise
+            _put(pending, folder)
             sync(folder.parent)
         return segment.digest
 
@@ -220,7 +302,7 @@ class MemoryStore:
             memory = self.open(meaning.tokenizer)
         except MemoryFaultError:
             return None
-        return memory if meaning == Meaning(memory.tokenizer, memory.vocab_size, memory.separator) else None
+        return memory if meaning == _meaning(memory) else None
 
     def _version(self) -> Version | None:
         path = self.root / "current.json"
@@ -260,6 +342,25 @@ def _asked(names: list[str], tokens_of: Callable[[list[str]], Iterable[Tokens]])
 
 def _picked(segment: Segment, wanted: set[str]) -> list[Row]:
     return [(name, segment.document(number)) for number, name in enumerate(segment.names) if name in wanted]
+
+
+def _meaning(of: Memory | Segment) -> Meaning:
+    return Meaning(of.tokenizer, of.vocab_size, of.separator)
+
+
+def _put(pending: Path, folder: Path) -> None:
+    """Makes `pending` the folder of a segment: at no moment does a reader, or a writer after a crash, find none.
+
+    Folders of one name were written with the same bytes, so where one is there its files are replaced one by one:
+    each state on the way is as good as the one before, and those who have the old files open keep them.
+    """
+    if not folder.exists():
+        pending.rename(folder)
+        return
+    for path in sorted(pending.iterdir(), key=lambda path: path.name == MANIFEST):  # the manifest last
+        path.replace(folder / path.name)
+    sync(folder)
+    pending.rmdir()
 
 
 def _size(rows: list[Row]) -> int:

@@ -1,4 +1,4 @@
-"""The report's pictures as inline SVG: whiskers, bars, the funnel, curves.
+"""The report's pictures as inline SVG: whiskers, bars, grouped bars, the funnel, curves.
 
 Positions are percentages and heights pixels, so a picture fits any width while its letters keep their size. Colours are
 classes of report.css, so that light, dark and paper each have their own. Every text goes through `escape`: it may come
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 LABEL_HEIGHT = 15  # pixels that a line of letters takes in a picture
 PLOT_HEIGHT = 300
+GROUPS_HEIGHT = 190
 LOG_STEPS = (
     (15.0, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)),
     (100.0, (1.0, 2.0, 5.0)),
@@ -109,6 +110,28 @@ def bar(value: float, largest: float, kind: str = "") -> str:
     """A horizontal bar, its length the share of the largest."""
     width = 100 * value / largest if largest > 0 else 0.0
     return svg("bar", 12, f'<rect class="fill {kind}" width="{width:.2f}%" height="12" rx="2"/>')
+
+
+def groups(columns: Sequence[tuple[str, Sequence[tuple[str, float]]]], name: str) -> str:
+    """Bars that stand side by side: columns (label, bars as (class, height)), all on one scale from zero."""
+    largest = max((value for _, bars in columns for _, value in bars), default=0.0) or 1.0
+    scale, floor = Scale(0.0, 1.05 * largest), GROUPS_HEIGHT - 20
+    parts = []
+    for value in scale.ticks(4):
+        at = floor * (1 - scale.percent(value) / 100)
+        parts.append(f'<line class="grid" x1="0" x2="100%" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text x="2" y="{at - 3:.1f}">{number(value)}</text>')
+    left, room = 6.0, 94.0 / max(1, len(columns))  # percent; the scale's figures stand at the left
+    for index, (label, bars) in enumerate(columns):
+        start, width = left + room * (index + 0.1), 0.8 * room / max(1, len(bars))
+        for place, (kind, value) in enumerate(bars):
+            height = floor * scale.percent(value) / 100
+            box = f'x="{start + place * width:.2f}%" width="{0.88 * width:.2f}%" y="{floor - height:.1f}"'
+            parts.append(f'<rect class="fill {kind}" {box} height="{height:.1f}"/>')
+        middle = left + room * (index + 0.5)
+        parts.append(f'<text x="{middle:.2f}%" y="{GROUPS_HEIGHT - 5}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(f'<line class="rule" x1="0" x2="100%" y1="{floor}" y2="{floor}"/>')
+    return svg("groups", GROUPS_HEIGHT, "".join(parts), name)
 
 
 def funnel(levels: Sequence[tuple[str, float, str]], name: str) -> str:

@@ -15,8 +15,10 @@ from groundup.evaluation.verdict import Table
 from groundup.evaluation.words import count, duration
 from groundup.pipeline.files import write_atomically
 from groundup.pipeline.pictures import Line, bar, curves, escape, funnel, svg
+from groundup.pipeline.report_memory import memory
 from groundup.pipeline.report_verdicts import verdict, what_serves
 from groundup.pipeline.summary import CurvePoint, FunnelRow, RunSummary
+from groundup.pipeline.tables import table
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 EXAMPLE_CHARACTERS = 160
@@ -35,7 +37,8 @@ def render(summary: RunSummary) -> str:
     style = files("groundup.pipeline").joinpath("report.css").read_text(encoding="utf-8")
     parts = [
         ("verdict", "Verdict", _verdicts(summary)),
-        ("serves", "What serves, and why", what_serves(summary.verdicts) if summary.verdicts else ""),
+        ("serves", "What serves, and why", what_serves(summary.verdicts, summary.completes)),
+        ("memory", "Memory", memory(summary.memory, summary.completes)),
         ("warnings", "Warnings", _warnings(summary)),
         ("funnel", "From files to corpus", _funnel(summary)),
         ("curves", "Training", _curves(summary)),
@@ -94,7 +97,9 @@ def _failure(summary: RunSummary) -> str:
 
 def _tiles(summary: RunSummary) -> str:
     """The figures that most people come for; those that are not known are left out."""
-    tiles = [(f"{t.title}: serves", t.champion.name) for t in summary.verdicts if t.champion is not None]
+    serving = {table.title: table.champion.name for table in summary.verdicts if table.champion is not None}
+    tiles = [("Completes", summary.completes)] if summary.completes else []
+    tiles += [(f"{title}: serves", name) for title, name in serving.items() if name != summary.completes]
     if summary.documents_out is not None:
         tiles.append(("Corpus", f"{summary.documents_out:,} documents, {_size(summary.bytes_out or 0)}"))
     if summary.coverage is not None:
@@ -160,7 +165,7 @@ def _rules(rows: Sequence[FunnelRow]) -> str:
         for row in rows
     ]
     names = ["Rule", "Stage, action", "Documents", "", "Times", "Bytes", "One example"]
-    return f"<h3>What each rule removed or changed</h3>{_table(names, lines)}"
+    return f"<h3>What each rule removed or changed</h3>{table(names, lines)}"
 
 
 def _example(row: FunnelRow) -> str:
@@ -221,7 +226,7 @@ def _plan(summary: RunSummary) -> str:
     if not summary.plan:
         return ""
     lines = [[("head", escape(c.choice)), ("", escape(c.value)), ("wrap", escape(c.reason))] for c in summary.plan]
-    return f'<div class="card">{_table(["Choice", "Value", "Reason"], lines)}</div>'
+    return f'<div class="card">{table(["Choice", "Value", "Reason"], lines)}</div>'
 
 
 def _steps(summary: RunSummary) -> str:
@@ -245,7 +250,7 @@ def _steps(summary: RunSummary) -> str:
         )
     spent = sum(step.seconds for step in summary.steps)
     names = ["Step", "State", "Time", "", "Peak memory", "", "Why"]
-    return f'<div class="card">{_table(names, lines)}<p class="soft small">All steps: {duration(spent)}.</p></div>'
+    return f'<div class="card">{table(names, lines)}<p class="soft small">All steps: {duration(spent)}.</p></div>'
 
 
 def _freshness(summary: RunSummary) -> str:
@@ -277,21 +282,6 @@ def _next(summary: RunSummary) -> str:
 def _footer(summary: RunSummary) -> str:
     where = f"Store: <code>{escape(summary.store)}</code>. " if summary.store else ""
     return f"<footer>{where}This file needs nothing beside it: no script, no network.</footer>"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """Cells are (classes, HTML). On a narrow page each row becomes a block whose cells carry their column's name."""
-    numeric = {i for row in rows for i, (kind, _) in enumerate(row) if kind == "number"}
-    heads = [f"<th{' class=number' if i in numeric else ''}>{name}</th>" for i, name in enumerate(names)]
-    lines = []
-    for row in rows:
-        cells = []
-        for name, (kind, cell) in zip(names, row, strict=True):
-            label = f' data-name="{name}"' if name and kind != "head" else ""
-            cells.append(f'<td class="{kind}"{label}>{cell}</td>')
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    head = f"<thead><tr>{''.join(heads)}</tr></thead>"
-    return f'<div class="scroll"><table class="stack">{head}<tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def _cut(text: str, characters: int) -> str:

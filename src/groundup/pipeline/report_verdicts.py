@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from groundup.evaluation.verdict import Comparison, Row, Table, format_comparison, format_estimate, format_value
+from groundup.evaluation.verdict import (
+    Row,
+    Table,
+    format_comparison,
+    format_estimate,
+    format_seen,
+    format_value,
+    nearest_rival,
+)
 from groundup.pipeline.pictures import Scale, axis, escape, whisker
+
+CHOOSING = ("generation", "search", "answers")  # tables that choose what serves; others only compare
 
 
 def verdict(table: Table) -> str:
@@ -16,9 +26,10 @@ def verdict(table: Table) -> str:
         f'<p class="soft small">{escape(table.metric)} ({escape(table.unit)}); {direction}; '
         "lines are 95 % intervals over documents or questions</p>"
     )
-    sentence = f'<p class="sentence">{escape(table.sentence)}</p>' if table.sentence else ""
+    sentence = "".join(f'<p class="sentence">{escape(part)}</p>' for part in table.sentence.splitlines())
     columns = "".join(_column(table, name) for name in table.columns)
-    notes = "".join(f"<li>{escape(row.name)}: {escape(row.note)}</li>" for row in table.rows if row.note)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    notes += "".join(f"<li>{escape(row.name)}: {escape(row.note)}</li>" for row in table.rows if row.note)
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in table.warnings)
     return (
         f'<section class="card">{head}{sentence}{columns}'
@@ -29,11 +40,16 @@ def verdict(table: Table) -> str:
     )
 
 
-def what_serves(tables: Sequence[Table]) -> str:
-    """One line for each table with a champion: which, its figure, and how it stands to the candidate next to it."""
-    lines = []
+def what_serves(tables: Sequence[Table], completes: str = "") -> str:
+    """What completes, by the release's policy; then one line for each table with a champion: which, its figure, and how
+    it stands to the candidate next to it."""
+    if not tables:
+        return ""
+    lines = [f"<li><b>{escape(completes)}</b> completes.</li>"] if completes else []
     for table in tables:
         champion = table.champion
+        if champion is None and table.id not in CHOOSING:
+            continue
         if champion is None:
             lines.append(f"<li>{escape(table.title)}: <b>none</b>. No row of this table serves.</li>")
             continue
@@ -43,19 +59,11 @@ def what_serves(tables: Sequence[Table]) -> str:
             lines.append(f"<li>{escape(table.title)}: <b>{escape(champion.name)}</b>. {escape(why)}</li>")
             continue
         figure = f"{escape(format_estimate(champion.values.get(column)))} {escape(table.unit)}, {escape(column)}"
-        rival = _nearest(table, champion, column)
+        rival = nearest_rival(table, column)
         why = escape(format_comparison(rival, table)) if rival else "no other candidate was measured beside it"
         lines.append(f"<li>{escape(table.title)}: <b>{escape(champion.name)}</b>, {figure}.<br>")
         lines.append(f'<span class="soft">{why}.</span></li>')
     return f'<ul class="plain">{"".join(lines)}</ul>'
-
-
-def _nearest(table: Table, champion: Row, column: str) -> Comparison | None:
-    """The comparison with the candidate whose figure is closest, in the column that the figure is of."""
-    candidates = {row.name for row in table.rows if row.role == "candidate"} - {champion.name}
-    pairs = [c for c in table.comparisons if c.column == column and champion.name in (c.better, c.worse)]
-    rivals = [c for c in pairs if candidates & {c.better, c.worse}]
-    return min(rivals or pairs, key=lambda c: abs(c.difference.value), default=None)
 
 
 def _column(table: Table, name: str) -> str:
@@ -67,7 +75,8 @@ def _column(table: Table, name: str) -> str:
     counted = sorted({row.values[name].n for row in table.rows if name in row.values})
     sizes = f"{counted[0]:,}" if len(counted) == 1 else f"{counted[0]:,} to {counted[-1]:,}"
     rows = "".join(_row(row, name, scale) for row in table.rows)
-    head = f'<h4>{escape(name)} <span class="soft small">n = {sizes}</span></h4>'
+    seen = f"; {format_seen(table.seen[name])} of its word 12-grams seen in training" if name in table.seen else ""
+    head = f'<h4>{escape(name)} <span class="soft small">n = {sizes}{seen}</span></h4>'
     foot = f'<div class="row"><span></span><span class="picture">{axis(scale, table.unit)}</span><span></span></div>'
     return f'<div>{head}<div class="whiskers">{rows}{foot}</div></div>'
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from groundup.evaluation import plain_data
+from groundup.evaluation.memory_verdict import MemoryVerdict
 from groundup.evaluation.verdict import Table
 from groundup.machine import Machine
 
@@ -102,6 +103,7 @@ class RunSummary:
     started: str = ""  # ISO 8601, with the offset from UTC
     seconds: float = 0.0
     verdicts: list[Table] = field(default_factory=list)
+    memory: list[MemoryVerdict] = field(default_factory=list)  # of each decoder that has one
     warnings: list[str] = field(default_factory=list)
     documents_in: int | None = None
     bytes_in: int | None = None
@@ -117,6 +119,7 @@ class RunSummary:
     stale: Staleness | None = None
     machine: Machine | None = None
     release: str = ""
+    completes: str = ""  # what of the release does, as "smollm2 + memory"
     store: str = ""
     next: list[str] = field(default_factory=list)  # commands
     failure: Failure | None = None

@@ -84,6 +84,9 @@ def verdict_table(table: Mapping[str, Any]) -> str:
         cells = [_estimate(row["values"].get(column)) for column in columns]
         name = f"**{row['name']}** (serves)" if row["serves"] else row["name"]
         rows.append([name, row["role"], *cells, row.get("note", "")])
+    if seen := table.get("seen"):  # absent in tables of earlier versions
+        shares = [f"{seen[column]:.1%}" if column in seen else "" for column in columns]
+        rows.append(["12-grams seen in training", "", *shares, ""])
     parts = [
         table.get("sentence", ""),
         _table(["", "role", *columns, "note"], rows),
@@ -94,7 +97,7 @@ def verdict_table(table: Mapping[str, Any]) -> str:
             f"{c['better']} against {c['worse']} on {c['column']}: {_estimate(c['difference'])}"
             for c in table.get("comparisons", ())
         ),
-        _bullets(table.get("warnings", ())),
+        _bullets([*table.get("notes", ()), *table.get("warnings", ())]),
     ]
     return "\n\n".join(part for part in parts if part)
 

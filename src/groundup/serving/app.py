@@ -13,7 +13,7 @@ from groundup.serving import errors
 from groundup.serving.guard import Guard
 from groundup.serving.metrics import Metrics
 from groundup.serving.observe import Observe, trace_of
-from groundup.serving.routes import ask, chat, completions, embeddings, health, models, page, search
+from groundup.serving.routes import ask, chat, completions, embeddings, health, models, page, search, tracing
 from groundup.serving.service import Service
 from groundup.serving.work import Stopping
 
@@ -45,7 +45,7 @@ def create_app(
         "groundup_dense_chunks", "Chunks with a dense vector.", lambda: service.status().coverage.embedded
     )
     app.state.metrics.gauge("groundup_chunks", "Chunks in the index.", lambda: service.status().coverage.chunks)
-    for room in (models, completions, chat, embeddings, search, ask, health, page):
+    for room in (models, completions, chat, embeddings, search, ask, tracing, health, page):
         app.include_router(room.router)
     errors.install(app)
     app.add_middleware(Guard, hosts=tuple(hosts), max_body_bytes=max_body_bytes)

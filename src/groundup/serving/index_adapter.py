@@ -109,6 +109,9 @@ class ServedIndex:
     def documents(self) -> int:
         return self._current().documents
 
+    def document(self, name: str) -> tuple[str, str, str] | None:
+        return self._current().document(name)
+
 
 def _found(hit: Hit) -> Found:
     chunk = hit.chunk

@@ -33,6 +33,13 @@ class Metrics:
             "groundup_tokens", "Tokens read (prompt) and written (completion).", ["model", "kind"],
             registry=self.registry,
         )  # fmt: skip
+        self.memory_tokens = Counter(
+            "groundup_memory_tokens", "Tokens of texts in which memory had a say.", ["model"], registry=self.registry
+        )
+        self.traced_bytes = Counter(
+            "groundup_traced_bytes", "Bytes of traced texts, by whether they stand in the corpus.", ["kind"],
+            registry=self.registry,
+        )  # fmt: skip
         self.aborted = Counter("groundup_aborted", "Requests whose client left.", ["route"], registry=self.registry)
         self.in_flight = Gauge("groundup_in_flight", "Requests being answered.", registry=self.registry)
 
@@ -49,6 +56,11 @@ class Metrics:
         if trace.model:
             self.tokens.labels(trace.model, "prompt").inc(trace.prompt_tokens)
             self.tokens.labels(trace.model, "completion").inc(trace.completion_tokens)
+            if trace.memory:
+                self.memory_tokens.labels(trace.model).inc(trace.completion_tokens)
+        if trace.traced_bytes:
+            self.traced_bytes.labels("copied").inc(trace.copied_bytes)
+            self.traced_bytes.labels("new").inc(trace.traced_bytes - trace.copied_bytes)
         if trace.first_token_seconds is not None:
             self.first_token.labels(trace.model).observe(trace.first_token_seconds)
 

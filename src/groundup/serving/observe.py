@@ -26,6 +26,9 @@ class Trace:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_token_seconds: float | None = None
+    memory: bool = False  # it had a say in what was written
+    traced_bytes: int = 0
+    copied_bytes: int = 0  # of those
     finish_reason: str = ""
     system: str = ""
     results: int | None = None

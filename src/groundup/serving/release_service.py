@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,27 @@ from groundup.generation.generator import Generator
 from groundup.generation.memory import Memory
 from groundup.generation.sampling import Sampling
 from groundup.serving.prompt import chat_messages, completion_prompt
-from groundup.serving.results import Coverage, Embeddings, Extract, Found, Generation, ServedModel, Status
+from groundup.serving.results import (
+    Coverage,
+    Embeddings,
+    Extract,
+    Found,
+    Generation,
+    MemoryStatus,
+    Passage,
+    Say,
+    ServedModel,
+    Status,
+)
 from groundup.serving.service import Cancelled, EmbeddingKind, MemoryUse
+
+if TYPE_CHECKING:
+    from groundup.tracing.tracer import Traced, Tracer
 
 ENCODER_PREFIX = "encoder-"
 CHAMPION = "champion"  # the name that stands for whichever model serves
+NO_MEMORY = "this release has no memory of the corpus, by which texts are traced"
+BUILD_MEMORY = "Run `groundup run`, which builds one, and start the server again."
 
 
 class SearchIndex(Protocol):
@@ -41,6 +57,10 @@ class SearchIndex(Protocol):
 
     def documents(self) -> int: ...
 
+    def document(self, name: str) -> tuple[str, str, str] | None:
+        """(title, path, text) of the document with this id, None if it is not here."""
+        ...
+
 
 class ServedEncoder(Protocol):
     """The public face of a sentence encoder."""
@@ -57,10 +77,24 @@ class ServedEncoder(Protocol):
 
 @dataclass(frozen=True)
 class ServedMemory:
-    """A decoder's memory. completes: whether the verdict says that it makes completions better."""
+    """A decoder's memory. completes: whether the verdict says that it makes completions better.
+
+    answers: whether the measure of answers says that it makes them better; None if that was not measured.
+    """
 
     memory: Memory
     completes: bool
+    answers: bool | None = None
+
+    def status(self, name: str) -> MemoryStatus:
+        says = "says" if self.completes else "does not say"
+        completion = Say(self.completes, f"The verdict on generation {says} that memory helps {name} to continue text.")
+        if self.answers is None:
+            return MemoryStatus(completion, Say(False, f"It was not measured whether memory helps {name} to answer."))
+        says = "says" if self.answers else "does not say"
+        return MemoryStatus(
+            completion, Say(self.answers, f"The measure of answers {says} that memory helps {name} to answer.")
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +103,7 @@ class ReleaseService:
 
     licenses, notes: by model name, for /v1/models. verdicts, warnings: the evaluation's sentences, for the page.
     describe: counts a query for the drift figure (`monitoring.drift`); None keeps nothing of it.
+    tracer: gives the one of the newest memory; None where there is no memory.
     """
 
     release: str
@@ -84,6 +119,7 @@ class ReleaseService:
     warnings: Sequence[str] = ()
     describe: Callable[[str, Sequence[Found]], Mapping[str, object]] | None = None
     memories: Mapping[str, ServedMemory] = field(default_factory=dict)
+    tracer: Callable[[], Tracer] | None = None
 
     def __post_init__(self) -> None:
         assert self.champion is None or self.champion in self.generators, self.champion
@@ -147,6 +183,8 @@ class ReleaseService:
             0 if index is None else index.documents(),
             list(self.verdicts),
             list(self.warnings),
+            {name: served.status(name) for name, served in self.memories.items()},
+            self.traces,
         )
 
     def waiting(self) -> int:
@@ -167,20 +205,35 @@ class ReleaseService:
         name = self._generator_name(model, self.champion)
         generator = self.generators[name]
         ids = generator.encode_prompt(prompt) if isinstance(prompt, str) else prompt
-        mixes = memory == "auto" and name in self.memories and self.memories[name].completes
+        served = self.memories.get(name)
+        mixes = memory == "auto" and served is not None and served.completes
         return self._generation(name, ids, sampling, cancelled, truncate=truncate, param="prompt", mixes=mixes)
 
     def chat(
-        self, model: str, messages: Sequence[Mapping[str, str]], sampling: Sampling, cancelled: Cancelled
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, str]],
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        memory: MemoryUse = "auto",
     ) -> Generation:
         # "champion" means the best that can chat; a model asked for by name that can't is refused by encode_chat.
         name = self._generator_name(model, self.chat_model or self.champion)
         generator = self.generators[name]
         ids = encode_chat(generator.tokenizer, generator.chat_template, messages)
-        return self._generation(name, ids, sampling, cancelled, truncate=False, param="messages")
+        mixes = self._answers_with(name, memory)
+        return self._generation(name, ids, sampling, cancelled, truncate=False, param="messages", mixes=mixes)
 
     def generated_answer(
-        self, model: str, question: str, extract: Extract, sampling: Sampling, cancelled: Cancelled
+        self,
+        model: str,
+        question: str,
+        extract: Extract,
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        memory: MemoryUse = "auto",
     ) -> Generation | None:
         if model == CHAMPION and not self.generators:
             return None
@@ -190,7 +243,12 @@ class ReleaseService:
             ids = encode_chat(generator.tokenizer, generator.chat_template, chat_messages(question, extract))
         else:
             ids = generator.encode_prompt(completion_prompt(question, extract))
-        return self._generation(name, ids, sampling, cancelled, truncate=True, param="question")
+        mixes = self._answers_with(name, memory)
+        return self._generation(name, ids, sampling, cancelled, truncate=True, param="question", mixes=mixes)
+
+    def _answers_with(self, name: str, memory: MemoryUse) -> bool:
+        served = self.memories.get(name)
+        return memory == "auto" and served is not None and served.answers is True
 
     def _generation(
         self,
@@ -201,7 +259,7 @@ class ReleaseService:
         *,
         truncate: bool,
         param: str,
-        mixes: bool = False,
+        mixes: bool,
     ) -> Generation:
         """Memory drafts for every text, which changes none; it has a say where `mixes`."""
         generator, served = self.generators[name], self.memories.get(name)
@@ -215,7 +273,7 @@ class ReleaseService:
         )
         token_bytes = generator.tokenizer.token_bytes
         return Generation(
-            name, len(fit.prompt), fit.dropped, pieces, token_bytes.__getitem__, generator.ends.__contains__
+            name, len(fit.prompt), fit.dropped, pieces, token_bytes.__getitem__, generator.ends.__contains__, mixes
         )
 
     # -- vectors and passages ------------------------------------------------------------------------------------
@@ -249,6 +307,28 @@ class ReleaseService:
 
     def extract(self, question: str, k: int) -> Extract:
         return self._index().answer(question, k)
+
+    @property
+    def traces(self) -> bool:
+        return self.tracer is not None
+
+    def trace(self, text: str) -> Traced:
+        if self.tracer is None:
+            raise RequestError(NO_MEMORY, mend=BUILD_MEMORY, status=404)
+        return self.tracer().trace(text)
+
+    def passage(self, document: str, start: int, length: int) -> Passage:
+        found = self._index().document(document)
+        if found is None:
+            mend = "A document that changed has another id: trace or search again."
+            raise RequestError(f"there is no document {document!r:.80}", mend=mend, param="id", status=404)
+        title, path, text = found
+        if start > max(0, len(text) - 1):
+            mend = f"Send less than {len(text):,}: so many characters has the document."
+            raise RequestError(f"{start:,} is past the end", mend=mend, param="start")
+        end = min(len(text), start + length)
+        line = text.count("\n", 0, start) + 1
+        return Passage(document, title, path, start, end, len(text), line, text[start:end])
 
     def describe_query(self, query: str, found: Sequence[Found]) -> Mapping[str, object]:
         return {} if self.describe is None else self.describe(query, found)

@@ -29,6 +29,22 @@ class ServedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """Whether memory has a say in texts of one kind where a request leaves it open; reason: what that follows from."""
+
+    on: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStatus:
+    """Of one model. `answers`: in chats, and in answers from passages."""
+
+    completion: Say
+    answers: Say
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How many chunks have a dense vector, of how many; the rest is found by sparse systems only."""
 
@@ -56,6 +72,8 @@ class Status:
     documents: int = 0
     verdicts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    memory: dict[str, MemoryStatus] = field(default_factory=dict)  # by model; those without a memory aren't there
+    traces: bool = False  # whether texts can be traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +86,7 @@ class Generation:
     pieces: Iterator[Piece]
     token_bytes: Callable[[int], bytes]
     is_end: Callable[[int], bool]
+    mixes: bool = False  # memory has a say in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +164,20 @@ class Extract:
     @property
     def refused(self) -> bool:
         return not self.quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A document's text[start:end]. Offsets and `length`, of the whole document, are in characters (code points).
+
+    line: of the passage's first character, counted from 1.
+    """
+
+    document: str
+    title: str
+    path: str
+    start: int
+    end: int
+    length: int
+    line: int
+    text: str

@@ -88,6 +88,8 @@ class SamplingBody(Body):
     max_tokens: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    memory: Literal["auto", "off"] = "auto"  # auto: the corpus' memory has its say where it was measured to help
+    trace: bool = False  # say where the words of what was written stand in the documents
 
     default_max_tokens: ClassVar[int] = 128
     default_temperature: ClassVar[float] = DEFAULT_TEMPERATURE
@@ -122,7 +124,6 @@ class CompletionBody(SamplingBody):
     }  # fmt: skip
     prompt: str | list[str] | list[int] | list[list[int]]
     logprobs: int | None = None
-    memory: Literal["auto", "off"] = "auto"  # auto: the corpus' memory has its say if the verdict says it helps
     truncate: bool = False  # a prompt longer than the context loses its beginning instead of being refused
 
     def one_prompt(self) -> str | list[int]:
@@ -203,6 +204,18 @@ class SearchBody(Body):
     explain: bool = False
 
 
+class TraceBody(Body):
+    text: str
+
+    def checked_text(self) -> str:
+        if not self.text.strip():
+            raise RequestError("it is empty", mend="Send the text to trace.", param="text")
+        if len(self.text) > MAX_TRACED:
+            mend = f"Send {MAX_TRACED:,} at most, a part at a time."
+            raise RequestError(f"it has {len(self.text):,} characters", mend=mend, param="text")
+        return self.text
+
+
 class AskBody(SamplingBody):
     question: str
     k: int = Field(5, ge=1, le=20)
@@ -216,6 +229,7 @@ class AskBody(SamplingBody):
 
 MAX_INPUTS = 2048  # OpenAI's own bound
 MAX_QUERY = 10_000  # characters
+MAX_TRACED = 200_000  # characters
 
 
 def checked_query(text: str, param: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from groundup.generation.sampling import Sampling
-from groundup.serving.results import Embeddings, Extract, Found, Generation, ServedModel, Status
+from groundup.serving.results import Embeddings, Extract, Found, Generation, Passage, ServedModel, Status
+
+if TYPE_CHECKING:
+    from groundup.tracing.tracer import Traced
 
 Cancelled = Callable[[], bool]  # true once nobody waits for the answer
 EmbeddingKind = Literal["query", "document"]
@@ -41,8 +44,16 @@ class Service(Protocol):
         ...
 
     def chat(
-        self, model: str, messages: Sequence[Mapping[str, str]], sampling: Sampling, cancelled: Cancelled
-    ) -> Generation: ...
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, str]],
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        memory: MemoryUse,
+    ) -> Generation:
+        """memory: "auto" lets the corpus' memory have its say if the measure of answers says it helps."""
+        ...
 
     def embed(self, model: str, texts: Sequence[str], kind: EmbeddingKind, *, truncate: bool) -> Embeddings: ...
 
@@ -55,9 +66,32 @@ class Service(Protocol):
         ...
 
     def generated_answer(
-        self, model: str, question: str, extract: Extract, sampling: Sampling, cancelled: Cancelled
+        self,
+        model: str,
+        question: str,
+        extract: Extract,
+        sampling: Sampling,
+        cancelled: Cancelled,
+        *,
+        memory: MemoryUse,
     ) -> Generation | None:
-        """An answer in the model's own words from the same passages; None if it is left to choose and none serves."""
+        """An answer in the model's own words from the same passages; None if it is left to choose and none serves.
+
+        memory: as in `chat`.
+        """
+        ...
+
+    @property
+    def traces(self) -> bool:
+        """Whether texts can be traced: some memory of the corpus is there."""
+        ...
+
+    def trace(self, text: str) -> Traced:
+        """Where the text's words stand in the documents."""
+        ...
+
+    def passage(self, document: str, start: int, length: int) -> Passage:
+        """Up to `length` characters of a document from `start` on, both in code points."""
         ...
 
     def describe_query(self, query: str, found: Sequence[Found]) -> Mapping[str, object]:

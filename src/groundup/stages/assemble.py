@@ -12,9 +12,24 @@ from groundup.errors import RecipeError, SourceError
 from groundup.pipeline.steps import Step
 from groundup.pipeline.store import Store
 from groundup.recipe import Recipe
-from groundup.stages import corpus, decoder, encoder, language, memory, release, scores, search, split, tokens
+from groundup.stages import (
+    continuations,
+    corpus,
+    decoder,
+    encoder,
+    language,
+    memory,
+    release,
+    scores,
+    search,
+    split,
+    tokens,
+    ways,
+    written_answers,
+)
 from groundup.stages.plan import Plan
 from groundup.stages.snapshot import Snapshot
+from groundup.stages.stores import index_folder
 
 
 @dataclass(frozen=True)
@@ -57,21 +72,48 @@ def assemble(
         steps += [
             decoder.step(plan.decoder.config, plan.decoder.training, plan.decoder.passes),
             scores.decoder_step(),
-            memory.trained_step(),
+            memory.trained_step(recipe.memory.leave_out),
             memory.mix_step("decoder", seed=recipe.seed),
         ]
     if brought.base_digest is not None:
         steps += [
             scores.base_step(brought.base_digest),
-            memory.base_step(brought.base_digest, snapshot.total_bytes),
+            memory.base_step(brought.base_digest, snapshot.total_bytes, recipe.memory.leave_out),
             memory.mix_step("base", seed=recipe.seed, base_digest=brought.base_digest),
         ]
     steps += [
         language.verdict_step(seed=recipe.seed, base=brought.base, scratch=plan.decoder is not None),
-        language.samples_step(
-            seed=recipe.seed, base=brought.base, base_digest=brought.base_digest, scratch=plan.decoder is not None
+        continuations.step(
+            seed=recipe.seed,
+            documents=plan.continued,
+            base=brought.base,
+            base_digest=brought.base_digest,
+            scratch=plan.decoder is not None,
         ),
     ]
+    if plan.decoder is not None or brought.base is not None:
+        steps.append(
+            ways.step(
+                "decoder" if brought.base is None else "base",
+                brought.base or language.SCRATCH,
+                seed=recipe.seed,
+                base_digest=brought.base_digest,
+                leave_out=recipe.search.leave_out,
+                index=index_folder(store, run_name),
+            )
+        )
+    if plan.written_answers:
+        steps.append(
+            written_answers.step(
+                seed=recipe.seed,
+                questions=plan.written_answers,
+                searched_bytes=plan.searched_bytes,
+                distractors=plan.distractors,
+                base=brought.base,
+                base_digest=brought.base_digest,
+                scratch=plan.decoder is not None,
+            )
+        )
     if plan.encoder is not None:
         steps.append(
             encoder.step(plan.encoder.config, plan.encoder.training, pair_bytes=plan.pair_bytes, seed=recipe.seed)
@@ -101,6 +143,7 @@ def assemble(
             run_name=run_name,
             sources=tuple(str(source) for source in recipe.sources) or ("the Python source on this machine",),
             rule=snapshot.rule,
+            written_answers=bool(plan.written_answers),
             brought_bytes=brought.files_bytes,
         ),
     ]

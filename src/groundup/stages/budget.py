@@ -19,6 +19,7 @@ from groundup.pipeline.identity import digest_of
 from groundup.pipeline.steps import Context, Step
 from groundup.pipeline.summary import Choice
 from groundup.recipe import Recipe
+from groundup.stages.continuations import PROMPT_BYTES, TOKENS
 from groundup.stages.plan import PLAN_FILE, ModelPlan, Plan
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ SHARES = {
     "corpus": 0.15,  # ingest, deduplication, split, tokens, the two baselines, the index: decides how much is taken
     "encoder": 0.10,
     "base": 0.15,  # scoring the brought decoder, the slowest model of all
-    "search": 0.15,  # embedding the evaluation collection with every encoder
+    "writing": 0.07,  # continuing the beginnings of held-out documents with the decoders
+    "search": 0.12,  # embedding the evaluation collection with every encoder
     "vectors": 0.13,  # embedding the index itself; `serve` goes on with the rest
 }
-SLACK = 0.04  # of the wall clock, for starting, samples and the report
+SLACK = 0.04  # of the wall clock, for starting and the report
 
 # Whole-corpus work (ingest, deduplication, split, tokens, 5-gram, index): seconds of wall clock a byte on two cores, as
 # a multiple of what one core takes to parse a byte of Python. 91 MB took 68 s where a core parsed 1.7 MB/s: 1.3.
@@ -49,7 +51,11 @@ CHUNK_BYTES = 430  # mean over the standard library
 CHUNK_TOKENS = 130
 MAX_MEASURED_BYTES = 400_000  # of a column: intervals hardly narrow beyond
 MIN_MEASURED_BYTES = 12_000
+MAX_CONTINUED, MIN_CONTINUED = 256, 16  # documents; fewer tell little, more narrow the interval little
+ANSWERS_FROM_MINUTES = 60  # 200 questions take 6 minutes on two cores
+DRAW_SECONDS = 0.003  # a token: mixing, nucleus and draw; on the processor with which EFFICIENCY was measured
 MAX_COLLECTION_CHUNKS = 20_000
+TRAINED_DECODER_FLOPS = 2e7  # a token, of the decoders trained here in minutes
 TRAINED_ENCODER_FLOPS = 1e7  # a token, of the encoders trained here in minutes
 
 
@@ -57,7 +63,7 @@ def plan_step(recipe: Recipe, listed_bytes: int, listed_files: int, base: str | 
     """listed_bytes, listed_files: of all sources, before any is chosen. base, encoder: digests of brought models."""
     identity = recipe.identity()
     # Paths, or no part of the choice.
-    for elsewhere in ("retrain_share", "sources", "base", "encoder", "encoder_format"):
+    for elsewhere in ("retrain_share", "sources", "base", "encoder", "encoder_format", "memory", "search"):
         identity.pop(elsewhere)
     identity["evaluation"] = {**identity["evaluation"], "judgements": len(recipe.evaluation.judgements)}
     return Step(
@@ -103,6 +109,8 @@ def make_plan(recipe: Recipe, listed_bytes: int, listed_files: int, base: Path |
         shares["base"] = 0.0
     if not recipe.sentence_encoder.train:
         shares["encoder"] = 0.0
+    if base is None and not recipe.decoder.train:
+        shares["writing"] = 0.0
     if encoder is None:  # the encoder trained here is small
         shares["search"] /= 3
         shares["vectors"] /= 2
@@ -138,11 +146,25 @@ def make_plan(recipe: Recipe, listed_bytes: int, listed_files: int, base: Path |
     corpus_tokens = int(0.9 * take_bytes / BYTES_PER_TOKEN)
     decoder, vocab_size, factor = _decoder(recipe, machine, seconds * decoder_share, corpus_tokens, choose)
     measured = _measured_bytes(recipe, machine, seconds * shares["base"], base, choose)
+    continued = _continued(recipe, machine, seconds * shares["writing"], base, choose)
+    written_answers = _written_answers(recipe, choose)
     trained_encoder, pair_bytes = _encoder(
         recipe, machine, seconds * shares["encoder"] * min(1.0, factor), take_bytes, vocab_size, parse, choose
     )
     searched, distractors = _collection(recipe, machine, seconds * shares["search"], take_bytes, encoder, choose)
-    return Plan(take_bytes, vocab_size, measured, decoder, trained_encoder, pair_bytes, searched, distractors, choices)
+    return Plan(
+        take_bytes=take_bytes,
+        vocab_size=vocab_size,
+        measured_bytes=measured,
+        continued=continued,
+        written_answers=written_answers,
+        decoder=decoder,
+        encoder=trained_encoder,
+        pair_bytes=pair_bytes,
+        searched_bytes=searched,
+        distractors=distractors,
+        choices=choices,
+    )
 
 
 def _decoder(
@@ -202,6 +224,34 @@ def _measured_bytes(recipe: Recipe, machine: Machine, seconds: float, base: Path
     measured = min(MAX_MEASURED_BYTES, max(MIN_MEASURED_BYTES, fits))
     choose("held-out text", f"{measured / 1e3:.0f} kB a column", f"the base reads about {speed:,.0f} tokens/s in fp32")
     return measured
+
+
+def _continued(recipe: Recipe, machine: Machine, seconds: float, base: Path | None, choose: Choose) -> int:
+    if recipe.evaluation.continued:
+        choose("continued", f"{recipe.evaluation.continued:,} beginnings", "as asked for")
+        return recipe.evaluation.continued
+    flops = TRAINED_DECODER_FLOPS
+    if base is not None:
+        from groundup.interop.base import base_config
+
+        flops += base_config(base).flops_per_token(PROMPT_BYTES // 2)
+    drawn = 2 * TOKENS * (1 if base is None else 2)  # alone and with memory, by each decoder
+    tokens = PROMPT_BYTES / BYTES_PER_TOKEN + 2 * TOKENS
+    each = tokens * flops / (EFFICIENCY * machine.formats["fp32"] * 1e9) + drawn * DRAW_SECONDS
+    documents = max(MIN_CONTINUED, min(MAX_CONTINUED, int(seconds / each)))
+    choose("continued", f"{documents} beginnings", f"{TOKENS} tokens each with and without memory, {each:.2g} s")
+    return documents
+
+
+def _written_answers(recipe: Recipe, choose: Choose) -> int:
+    asked = recipe.evaluation.written_answers
+    if asked is not None:
+        choose("written answers", f"{asked:,} questions", "as asked for")
+        return asked
+    enough = recipe.minutes >= ANSWERS_FROM_MINUTES
+    questions = recipe.evaluation.queries if enough else 0
+    choose("written answers", f"{questions:,} questions", f"measured from {ANSWERS_FROM_MINUTES} minutes on")
+    return questions
 
 
 def _encoder(

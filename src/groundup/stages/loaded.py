@@ -18,12 +18,14 @@ from groundup.retrieval.answer import AnswerPolicy
 from groundup.retrieval.index import Index, IndexStore
 from groundup.serving.index_adapter import ServedIndex
 from groundup.serving.release_service import ReleaseService, ServedMemory
+from groundup.stages.memory_use import NewestTracer, traced_by
 from groundup.stages.models import model_file
 from groundup.stages.stores import index_folder
 
 if TYPE_CHECKING:
     from groundup.generation.generator import Generator
     from groundup.interop.sentence_encoder import SentenceEncoder
+    from groundup.stages.live_memory import NewestMemory
 
 ENCODER_PREFIX = "encoder-"
 EMBED_BATCH = 16  # chunks: half a second, which whoever asks meanwhile or ends the server waits for
@@ -77,12 +79,18 @@ def load(root: Path, *, generators: bool) -> Loaded:
     index = ServedIndex(live.current, serving, AnswerPolicy(threshold=policies["search"]["threshold"]))
     decoders = _decoders(release, kinds) if generators else {}
     memories = _memories(store, release, decoders)
+    fitted = release.policies.get("memory", {})
+    tracing = traced_by(release, memories)
     verdicts = release.verdicts
     service = ReleaseService(
         release=release.id,
         generators=decoders,
         champion=policies["champion"] if policies["champion"] in decoders else None,
-        memories=memories,
+        memories={
+            name: ServedMemory(memory, memory.completes, fitted[name].get("answers"))
+            for name, memory in memories.items()
+        },
+        tracer=None if tracing is None else NewestTracer(memories[tracing], lambda name: live.current().document(name)),
         encoders=encoders,
         best_encoder=None if serving is None else serving.name,
         index=index,
@@ -125,7 +133,7 @@ def _decoders(release: Release, kinds: Mapping[str, str]) -> dict[str, Generator
     return found
 
 
-def _memories(store: Store, release: Release, decoders: Mapping[str, Generator]) -> dict[str, ServedMemory]:
+def _memories(store: Store, release: Release, decoders: Mapping[str, Generator]) -> dict[str, NewestMemory]:
     """Of the decoders that have one; a memory that is damaged or not built yet is left out until `run` mends it."""
     from groundup.stages.live_memory import NewestMemory
 
@@ -134,7 +142,7 @@ def _memories(store: Store, release: Release, decoders: Mapping[str, Generator])
         if name in decoders:
             memory = NewestMemory(store, release, name, decoders[name].tokenizer)
             if not memory.fault:
-                found[name] = ServedMemory(memory, memory.completes)
+                found[name] = memory
     return found
 
 

@@ -5,11 +5,14 @@ Measured is a memory of the training documents alone: what is held out stands in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from groundup.corpus.document import Document
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
+from groundup.stages.leave_out import LeaveOut
 from groundup.stages.scores import RECORD, RECORDED, SCORES, read_scores, write_scores
 from groundup.stages.split import COLUMNS, FITTING, of_split
 
@@ -21,16 +24,19 @@ SEGMENT, MIXTURE, ALONE, BANDS = "segment", "mixture.json", "memory.json", "band
 CODE = ("groundup.infinigram", "groundup.tokens", "groundup.stages.memory")
 
 
-def trained_step() -> Step:
-    """For the decoder trained here: its tokens are there already."""
-    return Step("memory-decoder", run_trained, identity={}, inputs={"tokens": "tokens"}, code=CODE)
+def trained_step(leave_out: Sequence[str]) -> Step:
+    """For the decoder trained here: its tokens are there already. leave_out: patterns of what is not remembered."""
+    inputs = {"tokens": "tokens"}
+    if leave_out:
+        inputs |= {"corpus": "corpus", "split": "split"}
+    return Step("memory-decoder", run_trained, identity={"leave_out": list(leave_out)}, inputs=inputs, code=CODE)
 
 
-def base_step(base_digest: str, train_bytes_bound: int) -> Step:
+def base_step(base_digest: str, train_bytes_bound: int, leave_out: Sequence[str]) -> Step:
     return Step(
         "memory-base",
         run_base,
-        identity={"base": base_digest},
+        identity={"base": base_digest, "leave_out": list(leave_out)},
         inputs={"corpus": "corpus", "split": "split"},
         code=CODE,
         disk_bytes=4 * train_bytes_bound,  # 8 bytes a token of two bytes of text or more
@@ -52,14 +58,24 @@ def mix_step(decoder: str, *, seed: int, base_digest: str | None = None) -> Step
 
 
 def run_trained(context: Context) -> None:
+    import numpy as np
+
     from groundup.infinigram.segment import Segment
     from groundup.tokens.shards import Shards
 
     shards = Shards.open(context.inputs["tokens"].path / "train")
+    tokens, offsets, names = shards.tokens, shards.offsets, shards.document_ids
+    if "corpus" in context.inputs:
+        kept = {document.id for document in _remembered(context)}
+        if not kept:
+            return
+        parts = [tokens[offsets[i] : offsets[i + 1]] for i, name in enumerate(names) if name in kept]
+        tokens, names = np.concatenate(parts), [name for name in names if name in kept]
+        offsets = np.cumsum([0, *map(len, parts)])
     segment = Segment.build(
-        shards.tokens,
-        shards.offsets,
-        shards.document_ids,
+        tokens,
+        offsets,
+        names,
         tokenizer=shards.tokenizer_digest,
         vocab_size=shards.vocab_size,
         separator=shards.separator_id,
@@ -76,7 +92,9 @@ def run_base(context: Context) -> None:
     if tokenizer.separator_id is None:
         context.note("Its tokenizer names no token to stand before a document, so it has no memory of the corpus.")
         return
-    documents = list(of_split(context.inputs["corpus"], context.inputs["split"], "train"))
+    documents = _remembered(context)
+    if not documents:
+        return
     stream = encode_documents(tokenizer, documents)
     segment = Segment.build(
         stream.tokens,
@@ -87,6 +105,15 @@ def run_base(context: Context) -> None:
         separator=tokenizer.separator_id,
     )
     _keep(context, segment, stream.encoder.metrics())
+
+
+def _remembered(context: Context) -> list[Document]:
+    """The training documents that memory may hold."""
+    documents = list(of_split(context.inputs["corpus"], context.inputs["split"], "train"))
+    kept = LeaveOut(tuple(context.config["leave_out"])).kept(documents)
+    if documents and not kept:
+        context.note("memory.leave_out leaves no training document, so memory is empty and not used.")
+    return kept
 
 
 def _keep(context: Context, segment: Any, encoder: dict[str, str | int]) -> None:
@@ -119,7 +146,8 @@ def run_mix(context: Context) -> None:
         surveyed[part], start = Surveyed.of(memory, whole.part(start, stop)), stop
         context.progress("look up matches", done, len(RECORDED))
     assert start == len(whole.offsets) - 1
-    backoff, gate = fit(memory, surveyed[FITTING], context.config["seed"])
+    # A decoder trained here knows nothing that the corpus doesn't hold: beside it memory is right to speak everywhere.
+    backoff, gate = fit(memory, surveyed[FITTING], context.config["seed"], cautious=trained is None)
     mixed = {
         column: mix(memory, backoff, gate, surveyed[column], scores[column], tokenizer.token_lengths)
         for column in COLUMNS

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.document import Document
+from groundup.progress import Progress, silent
 from groundup.tokens.index_encoder import IndexEncoder
 from groundup.tokens.tokenizer import Tokenizer
+
+AT_A_TIME = 1_000  # documents, between two words on how far it is
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,19 @@ class Stream:
     encoder: IndexEncoder
 
 
-def encode_documents(tokenizer: Tokenizer, documents: Sequence[Document], encoder: str | None = None) -> Stream:
+def encode_documents(
+    tokenizer: Tokenizer, documents: Sequence[Document], encoder: str | None = None, progress: Progress = silent
+) -> Stream:
     """Needs a tokenizer with a separator. encoder: name of the one that made what these are added to; None chooses."""
     assert tokenizer.separator_id is not None
     texts = [document.text for document in documents]
     chosen = tokenizer.index_encoder(texts, named=encoder)
-    ids, counts = chosen.encode(texts)
+    parts = []
+    for start in range(0, max(1, len(texts)), AT_A_TIME):
+        progress("encode documents", start, len(texts))
+        parts.append(chosen.encode(texts[start : start + AT_A_TIME]))
+    progress("sort", 0, 0)
+    ids, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum(counts + 1)]).astype(np.int64)
     tokens = np.empty(len(ids) + len(counts), np.int32)
     begins = np.zeros(len(tokens), bool)

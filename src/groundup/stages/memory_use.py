@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from groundup.errors import ReleaseError
@@ -12,7 +13,7 @@ from groundup.retrieval.index import IndexStore
 from groundup.stages.live_memory import REBUILD, NewestMemory, decoder_tokenizer
 from groundup.stages.stores import index_folder
 from groundup.tokens.tokenizer import Tokenizer
-from groundup.tracing.tracer import Tracer
+from groundup.tracing.tracer import Library, Tracer
 
 CHAMPION = "champion"
 
@@ -21,6 +22,24 @@ def open_tracer(root: Path, release: str = CHAMPION) -> Tracer:
     """release: "champion" or an id. Raises ReleaseError without a release or a memory, StoreError for a broken one."""
     store = Store(root)
     return tracer_of(store, champion.require(store) if release == CHAMPION else open_release(store, release))
+
+
+class NewestTracer:
+    """The tracer of a memory's newest version, made anew when that changes. Threads share it.
+
+    library: as the tracer takes it; it may open documents of today.
+    """
+
+    def __init__(self, memory: NewestMemory, library: Library) -> None:
+        self._memory, self._library = memory, library
+        self._made: Tracer | None = None
+
+    def __call__(self) -> Tracer:
+        """Raises StoreError for a memory that is damaged."""
+        memory, made = self._memory.mixture().memory, self._made
+        if made is None or made.memory is not memory:
+            made = self._made = Tracer(memory, self._memory.tokenizer, self._library)
+        return made
 
 
 def memory_of(spec: str, root: Path, tokenizer: Tokenizer) -> NewestMemory:
@@ -41,10 +60,14 @@ def memory_of(spec: str, root: Path, tokenizer: Tokenizer) -> NewestMemory:
     return NewestMemory(store, release, name, tokenizer)
 
 
+def traced_by(release: Release, memories: Iterable[str]) -> str | None:
+    """Whose memory traces: that of the model that completes, or of another where that has none."""
+    known = list(memories)
+    return release.policies["champion"] if release.policies["champion"] in known else next(iter(known), None)
+
+
 def tracer_of(store: Store, release: Release) -> Tracer:
-    """By the memory of the model that completes; of another, where that has none."""
-    known = release.policies.get("memory", {})
-    name = release.policies["champion"] if release.policies["champion"] in known else next(iter(known), None)
+    name = traced_by(release, release.policies.get("memory", {}))
     if name is None:
         raise ReleaseError("its models have no memory of the corpus", place=release.id, mend=REBUILD)
     tokenizer = decoder_tokenizer(release, name)

@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from groundup.corpus.funnel import Funnel
-from groundup.errors import GroundupError
+from groundup.errors import GroundupError, StoreError
 from groundup.evaluation import plain_data
+from groundup.evaluation.memory_verdict import MemoryVerdict
 from groundup.evaluation.verdict import Table, render_text
 from groundup.machine import Machine
 from groundup.pipeline.steps import StepPlan, StepRecord
@@ -29,13 +30,18 @@ from groundup.pipeline.summary import (
     Step,
 )
 from groundup.progress import duration
-from groundup.stages.language import SCRATCH
+from groundup.stages import continuations, ways, written_answers
+from groundup.stages.language import MEMORY, SCRATCH, completes_with
 from groundup.stages.plan import Plan
 
+T = TypeVar("T")
 VERDICTS = (
     ("verdict-language", "table.json"),
+    ("continuations", continuations.TABLE),
+    ("ways", ways.TABLE),
     ("verdict-search", "search.json"),
     ("verdict-search", "answers.json"),
+    ("written-answers", written_answers.TABLE),
 )
 WIDTH = 110  # columns of the last lines on a terminal
 
@@ -48,9 +54,9 @@ class Outcome:
     report: Path
     failure: BaseException | None = None
     stopped: str = ""
-    champion: str | None = None
     promotion: str = ""
     system: str | None = None  # that the release searches with
+    notes: Sequence[str] = ()  # on choices of the recipe
 
     @property
     def failed(self) -> bool:
@@ -68,8 +74,6 @@ class Outcome:
             made.append(f"cached   everything: {len(states)} steps and the index are as the last run left them")
         if summary.release:
             made.append(f"release  {summary.release}" + (f" ({self.promotion})" if self.promotion else ""))
-            completes = f"{self.champion} completes; " if self.champion is not None else ""
-            made.append(f"serves   {completes}{self._searches()}")
         if summary.documents_out is not None:
             made.append(
                 f"corpus   {many(summary.documents_out, 'document')}, {size(summary.bytes_out or 0)} of text, "
@@ -87,6 +91,7 @@ class Outcome:
             rules = ", ".join(f"{row.rule} {row.count:,} ({row.example_source})" for row in top)
             more = f", and {many(len(left_out) - 4, 'rule')} more" if len(left_out) > 4 else ""
             made.append(f"left out {rules}{more}; each rule is in the report")
+        made += [f"note     {note}" for note in self.notes]
         if summary.coverage is not None:
             covered = f"dense covers {summary.coverage.dense:,} of {summary.coverage.chunks:,} chunks"
             rest = "; `groundup serve` goes on with the rest" if self._embeds else ""
@@ -101,6 +106,9 @@ class Outcome:
         made.append(f"took     {duration(summary.seconds)}{memory}")
         made.append(f"report   {self.report}")
         made += [f"{'next' if number == 0 else '':8} {command}" for number, command in enumerate(summary.next)]
+        if summary.release:
+            completes = f"{summary.completes} completes; " if summary.completes else ""
+            made.append(f"serves   {completes}{self._searches()}")
         return "\n".join([*parts, *made])
 
     @property
@@ -156,12 +164,14 @@ def summarise(
     measured: Machine,
     store: Path,
     release: str,
+    policies: Mapping[str, Any],
     coverage: Coverage | None,
     stale: Staleness | None,
     failure: BaseException | None,
     failed_step: str,
     next_commands: Sequence[str],
     funnel: Path,
+    notes: Sequence[str] = (),
 ) -> RunSummary:
     """Everything that is known, from what is there; what was not reached is left empty and the report says so."""
     corpus = artifacts.get("corpus")
@@ -180,14 +190,12 @@ def summarise(
         command=shlex.join(command),
         started=started,
         seconds=seconds,
-        verdicts=[
-            plain_data.from_json(Table, artifacts[step].file(name).read_text(encoding="utf-8"))
-            for step, name in VERDICTS
-            if step in artifacts
-        ],
+        verdicts=_verdicts(artifacts),
+        memory=_memory(artifacts),
         warnings=[
             *(note for artifact in artifacts.values() for note in artifact.manifest.get("notes", ())),
             *_thin_vectors(artifacts, coverage),
+            *notes,
         ],
         documents_in=facts.get("files_in"),
         bytes_in=facts.get("bytes_in"),
@@ -198,17 +206,36 @@ def summarise(
         plan=list(plan.choices) if plan is not None else [],
         steps=[_step(record) for record in records],
         curves=_curves(artifacts),
-        samples=[Sample(**sample) for sample in artifacts["samples"].read_json("samples.json")]
-        if "samples" in artifacts
+        samples=[Sample(**sample) for sample in artifacts["continuations"].read_json(continuations.SAMPLES)]
+        if "continuations" in artifacts
         else [],
         coverage=coverage,
         stale=stale,
         machine=measured,
         release=release,
+        completes=completes_with(policies),
         store=str(store),
         next=list(next_commands),
         failure=_failure(failure, failed_step),
     )
+
+
+def _verdicts(artifacts: Mapping[str, Artifact]) -> list[Table]:
+    places = [artifacts[step].path / name for step, name in VERDICTS if step in artifacts]
+    return [table for place in places if (table := _read(Table, place)) is not None]
+
+
+def _memory(artifacts: Mapping[str, Artifact]) -> list[MemoryVerdict]:
+    step = artifacts.get("verdict-language")
+    return [] if step is None else _read(list[MemoryVerdict], step.path / MEMORY) or []
+
+
+def _read(kind: type[T], place: Path) -> T | None:
+    """None of what isn't there, or is of another version: a run that stops half-way finds what was there before."""
+    try:
+        return plain_data.from_json(kind, place.read_text(encoding="utf-8")) if place.exists() else None
+    except StoreError:
+        return None
 
 
 def _thin_vectors(artifacts: Mapping[str, Artifact], coverage: Coverage | None) -> list[str]:

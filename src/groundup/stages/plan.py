@@ -26,6 +26,8 @@ class Plan:
     take_bytes: int  # of source files
     vocab_size: int
     measured_bytes: int  # of held-out text a column, scored by every model and baseline
+    continued: int  # held-out documents whose beginnings every decoder continues, at most
+    written_answers: int  # questions that decoders answer with and without memory, at most
     decoder: ModelPlan | None
     encoder: ModelPlan | None
     pair_bytes: int  # of training text read for (question, passage) pairs

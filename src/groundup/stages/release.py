@@ -17,8 +17,10 @@ from groundup.pipeline.steps import Context, Step
 from groundup.pipeline.store import Store
 from groundup.registry import champion, release
 from groundup.registry.cards import data_card, model_card
+from groundup.stages import continuations, ways
+from groundup.stages import written_answers as written
 from groundup.stages.encoder import NAME as TRAINED_ENCODER
-from groundup.stages.language import SCRATCH
+from groundup.stages.language import SCRATCH, completes_with
 from groundup.stages.memory import MIXTURE, has_mixture
 
 
@@ -34,6 +36,7 @@ def step(
     run_name: str,
     sources: tuple[str, ...],
     rule: str,
+    written_answers: bool,
     brought_bytes: int,
 ) -> Step:
     """base, encoder: names of the brought models. run_name: of the run whose index the release points to.
@@ -45,12 +48,16 @@ def step(
         "split": "split",
         "verdict-language": "verdict-language",
         "verdict-search": "verdict-search",
-        "samples": "samples",
+        "continuations": "continuations",
     }
     if trained:
         inputs |= {"decoder": "decoder", "mix-decoder": "mix-decoder"}
     if base is not None:
         inputs["mix-base"] = "mix-base"
+    if trained or base is not None:
+        inputs["ways"] = "ways"
+    if written_answers:
+        inputs["written-answers"] = "written-answers"
     if trained_encoder:
         inputs["encoder"] = "encoder"
     return Step(
@@ -80,6 +87,15 @@ def run(context: Context) -> None:
         inputs["verdict-language"].read_json("table.json"),
         inputs["verdict-search"].read_json("search.json"),
         inputs["verdict-search"].read_json("answers.json"),
+    ]
+    verdicts += [
+        inputs[step].read_json(name)
+        for step, name in (
+            ("continuations", continuations.TABLE),
+            ("ways", ways.TABLE),
+            ("written-answers", written.TABLE),
+        )
+        if step in inputs and (inputs[step].path / name).exists()
     ]
     models: dict[str, Path] = {}
     facts: list[dict[str, Any]] = []
@@ -115,10 +131,16 @@ def run(context: Context) -> None:
             }
         )
     language = inputs["verdict-language"].read_json("champion.json")
+    writing = inputs["continuations"].read_json(continuations.POLICY)
+    answers: dict[str, list[str]] = {"answers_with_memory": [], "measured": []}
+    if "written-answers" in inputs:
+        answers = inputs["written-answers"].read_json(written.POLICY)
     memory = {
         name: {
             **inputs[step].read_json(MIXTURE),
-            "completes": name in language["completes_with_memory"],
+            # Both, since either alone can mislead: a next token foretold well, and a text that is not worse for it.
+            "completes": name in language["foretold_with_memory"] and name in writing["writes_with_memory"],
+            "answers": name in answers["answers_with_memory"] if name in answers["measured"] else None,
         }
         for step, name in (("mix-decoder", SCRATCH), ("mix-base", config["base"]))
         if step in inputs and has_mixture(inputs[step])
@@ -140,7 +162,10 @@ def run(context: Context) -> None:
             {
                 "title": "Models of this corpus",
                 "data": _data_sentence(inputs),
-                "serves": {"completion": language["champion"], "search": search["system"]},
+                "serves": {
+                    "completion": completes_with({"champion": language["champion"], "memory": memory}),
+                    "search": search["system"],
+                },
                 "why": {"completion": verdicts[0]["sentence"], "search": verdicts[1]["sentence"]},
                 "verdicts": verdicts,
                 "models": facts,
@@ -233,7 +258,7 @@ def _data_facts(inputs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[st
 
 def existing_store(root: Path) -> Store:
     """The store at `root`. Raises StoreError if there is none."""
-    if not root.is_dir():
+    if not root.exists():
         mend = "Name the folder that `groundup run` worked in with --store."
         raise StoreError("there is no store", place=str(root), mend=mend)
     return Store(root)

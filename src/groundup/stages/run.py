@@ -28,6 +28,7 @@ from groundup.registry import champion, release
 from groundup.stages.assemble import resolve_brought
 from groundup.stages.clocks import Models, choose_models
 from groundup.stages.index import LiveIndex, wanted_version
+from groundup.stages.leave_out import LeaveOut
 from groundup.stages.outcome import Outcome, summarise
 from groundup.stages.plan import Plan, read_plan
 from groundup.stages.site import RunSite
@@ -151,7 +152,7 @@ class _Run:
         return f"{done:,} chunks embedded by {encoder.name}"
 
     def _remember(self, models: Models, events: list[Event]) -> str:
-        """The memory of every decoder that serves with one, brought up to the documents the index holds."""
+        """The memory of every decoder that serves with one, brought up to the documents of today."""
         from groundup.stages.live_memory import refresh_memories
 
         serving = self._serving()
@@ -163,6 +164,7 @@ class _Run:
                 serving,
                 wanted_version(models.states),
                 lambda: self.index.documents(models, events, self.artifacts["corpus"], self.sink),
+                LeaveOut(self.site.recipe.memory.leave_out),
             )
         )
 
@@ -200,6 +202,7 @@ class _Run:
         failed = next((r.name for r in self.records.values() if r.state in ("failed", "interrupted")), "")
         change = self.models.change if self.models is not None else None
         serving = self._serving()
+        policies = {} if serving is None else serving.policies
         summary = summarise(
             command=["groundup", *sys.argv[1:]],
             started=started,
@@ -210,22 +213,23 @@ class _Run:
             measured=machine.profile(),
             store=site.store.root,
             release=serving.id if serving is not None else "",
+            policies=policies,
             coverage=self.index.coverage,
             stale=None if change is None else Staleness(change.share, change.files),
             failure=failure if failure is not None else (KeyboardInterrupt(stopped) if stopped else None),
             failed_step=failed,
             next_commands=self._next(stopped, serving),
             funnel=site.funnel,
+            notes=self.index.notes,
         )
         try:
             site.lineage.write_summary(json.loads(summary.to_json()))
             write_report(summary, site.report)
         except OSError as error:  # a full disk, most likely the one that ended the run
             failure = failure or disk_full(error, site.store.root) or error
-        policies = {} if serving is None else serving.policies
         why = "" if self.promotion is None else self.promotion.why
         system = policies.get("search", {}).get("system")
-        return Outcome(summary, site.report, failure, stopped, policies.get("champion"), why, system)
+        return Outcome(summary, site.report, failure, stopped, why, system, self.index.notes)
 
     def _next(self, stopped: str, serving: release.Release | None) -> list[str]:
         """Commands that make sense now; after a failure its own text says what to do."""

@@ -14,6 +14,7 @@ from groundup.stages.encoder import NAME
 from groundup.stages.split import of_split
 
 if TYPE_CHECKING:
+    from groundup.evaluation.collection import Collection
     from groundup.evaluation.verdict import Table
     from groundup.interop.sentence_encoder import NumberFormat, SentenceEncoder
 
@@ -66,26 +67,11 @@ def step(
 def run(context: Context) -> None:
     from groundup.evaluation.answers import evaluate_answers
     from groundup.evaluation.beir import read_beir
-    from groundup.evaluation.known_items import known_items
     from groundup.evaluation.plain_data import to_json
     from groundup.evaluation.search_verdict import index_collection, search_verdict
 
     config: Mapping[str, Any] = context.config
-    corpus, split = context.inputs["corpus"], context.inputs["split"]
-    held_out = some_of(
-        [*of_split(corpus, split, "held_out"), *of_split(corpus, split, "package")],
-        config["searched_bytes"],
-        config["seed"],
-    )
-    own = known_items(
-        held_out,
-        of_split(corpus, split, "train"),
-        seed=config["seed"],
-        queries=2 * config["queries"],
-        distractor_chunks=config["distractors"],
-        clusters=corpus.read_json("clusters.json"),
-        name=CORPUS,
-    )
+    own = known_collection(context, queries=2 * config["queries"])
     collections = [own, *(read_beir(Path(folder)) for folder in config["judgements"])]
     encoders = load_encoders(context)
     indexed = [
@@ -124,6 +110,27 @@ def run(context: Context) -> None:
         "system": verdict.best,
         "collections": [c.note for c in collections],
     }
+
+
+def known_collection(context: Context, *, queries: int) -> Collection:
+    """Questions on held-out documents, beside passages of training ones: sizes by the step's configuration."""
+    from groundup.evaluation.known_items import known_items
+
+    config, corpus, split = context.config, context.inputs["corpus"], context.inputs["split"]
+    held_out = some_of(
+        [*of_split(corpus, split, "held_out"), *of_split(corpus, split, "package")],
+        config["searched_bytes"],
+        config["seed"],
+    )
+    return known_items(
+        held_out,
+        of_split(corpus, split, "train"),
+        seed=config["seed"],
+        queries=queries,
+        distractor_chunks=config["distractors"],
+        clusters=corpus.read_json("clusters.json"),
+        name=CORPUS,
+    )
 
 
 def some_of(documents: Sequence[Document], total_bytes: int, seed: int) -> list[Document]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from groundup.corpus.distance import UNLIKE_JACCARD, nearest
 from groundup.corpus.document import Document, iter_documents, read_documents, with_text, write_documents
-from groundup.corpus.overlap import overlap
+from groundup.corpus.overlap import WORDS, overlap
+from groundup.corpus.policy import CorpusPolicy
+from groundup.corpus.shingles import ngram_hashes, word_hashes
+from groundup.corpus.signatures import signatures
 from groundup.corpus.split import split
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
 from groundup.pipeline.store import Artifact
 
 COLUMNS = {"held_out": "held-out documents", "package": "held-out packages"}
+UNLIKE = "unlike training"  # title of the column of those held-out documents that no training document resembles
 FITTING = "fitting"  # held-out documents that are not measured: what is fitted on held-out text is fitted on these
 MIN_HELD_OUT = 60  # documents, or a tenth of them where a corpus has fewer: half to measure, a third to fit on
 MAX_DOCUMENT_BYTES = 1_500  # of one document measured: many documents make the interval narrow, not long ones
@@ -28,6 +33,7 @@ def step(*, seed: int, held_out_share: float, package_share: float, measured_byt
             "held_out_share": held_out_share,
             "package_share": package_share,
             "measured_bytes": measured_bytes,
+            "policy": CorpusPolicy().digest(),
         },
         inputs={"corpus": "corpus"},
         code=("groundup.corpus", "groundup.stages.split"),
@@ -53,12 +59,12 @@ def run(context: Context) -> None:
     columns["held_out"], fitting = apart(columns["held_out"], clusters, config["measured_bytes"], config["seed"])
     write_documents(context.work / f"{FITTING}.parquet", fitting)
     train = [by_id[id_] for id_ in made.train]
-    seen = {}
-    for name, held_out in columns.items():
-        texts = measured_texts(held_out, config["measured_bytes"], config["seed"])
-        write_documents(context.work / f"{name}.parquet", texts)
-        found = overlap((document.text for document in train), {text.id: text.text for text in texts})
-        seen[name] = {"ngrams": found.ngrams, "seen": found.seen, "share": found.share, "words": found.words}
+    pairs = {name: _measured(found, config["measured_bytes"], config["seed"]) for name, found in columns.items()}
+    for name, found in pairs.items():
+        write_documents(context.work / f"{name}.parquet", (text for _, text in found))
+    similarity = _similarity(context, pairs["held_out"], train)
+    unlike = [text for _, text in pairs["held_out"] if similarity[text.id] < UNLIKE_JACCARD]
+    measured = {name: [text for _, text in found] for name, found in pairs.items()}
     write_json(
         context.work / "split.json",
         {
@@ -67,6 +73,7 @@ def run(context: Context) -> None:
             "package": made.package,
             "left_out": made.left_out,
             "held_out_groups": made.held_out_groups,
+            "similarity": similarity,
         },
     )
     context.metrics |= {
@@ -77,7 +84,8 @@ def run(context: Context) -> None:
         "package_documents": len(made.package),
         "held_out_groups": made.held_out_groups,
         "left_out_documents": len(made.left_out),
-        "overlap": seen,
+        "unlike_documents": len(unlike),
+        "overlap": _overlaps(train, {**measured, UNLIKE: unlike}),
     }
 
 
@@ -89,7 +97,7 @@ def apart(
     What measuring leaves over is fitted on, a third of the documents at least; texts as in `measured_texts`, up to
     measured_bytes.
     """
-    order = sorted(held_out, key=lambda document: _draw(document.id, seed))
+    order = in_drawn_order(held_out, seed)
     names = [clusters.get(document.id, document.id) for document in order]
     sizes = [min(len(document.text.encode()), MAX_DOCUMENT_BYTES) for document in order]
     spent = 0
@@ -104,23 +112,59 @@ def apart(
     return measured, measured_texts(rest, measured_bytes, seed)
 
 
-def _draw(identifier: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\0{identifier}".encode()).digest()
+def in_drawn_order(documents: Iterable[Document], seed: int) -> list[Document]:
+    """By a hash of their ids: a document keeps its place among the others whatever comes and goes."""
+    return sorted(documents, key=lambda document: hashlib.sha256(f"{seed}\0{document.id}".encode()).digest())
 
 
 def measured_texts(documents: Iterable[Document], total_bytes: int, seed: int) -> list[Document]:
     """The first MAX_DOCUMENT_BYTES of documents in the order of a hash of their ids, until the bytes are spent."""
-    order = sorted(documents, key=lambda document: _draw(document.id, seed))
-    taken: list[Document] = []
+    return [text for _, text in _measured(documents, total_bytes, seed)]
+
+
+def _measured(documents: Iterable[Document], total_bytes: int, seed: int) -> list[tuple[Document, Document]]:
+    """Each document with the part of it that is measured, as `measured_texts` says."""
+    order = in_drawn_order(documents, seed)
+    taken: list[tuple[Document, Document]] = []
     left = total_bytes
     for document in order:
         text = document.text.encode()[:MAX_DOCUMENT_BYTES].decode("utf-8", "ignore")
         size = len(text.encode())
         if taken and size > left:
             break
-        taken.append(with_text(document, text))
+        taken.append((document, with_text(document, text)))
         left -= size
     return taken
+
+
+def _similarity(
+    context: Context, pairs: Sequence[tuple[Document, Document]], train: Sequence[Document]
+) -> dict[str, float]:
+    """By id of each text: the highest similarity of its whole document with a training document, see `nearest`."""
+    execution = context.execution
+    documents = [*(document for document, _ in pairs), *train]
+    known = signatures(documents, CorpusPolicy(), execution.cache, execution.workers, context.progress)
+    found = nearest([known[document.id] for document, _ in pairs], [known[document.id] for document in train])
+    return {text.id: float(value) for (_, text), value in zip(pairs, found, strict=True)}
+
+
+def _overlaps(train: Sequence[Document], columns: Mapping[str, Sequence[Document]]) -> dict[str, dict[str, float]]:
+    """By column: how many word n-grams its texts have, how many stand in training texts, and their share."""
+    texts = {text.id: text.text for found in columns.values() for text in found}
+    share = overlap((document.text for document in train), texts).by_document  # training is read once for all columns
+    sizes = {name: len(ngram_hashes(word_hashes(text)[0], WORDS)) for name, text in texts.items()}
+    result = {}
+    for name, found in columns.items():
+        total = sum(sizes[text.id] for text in found)
+        seen = round(sum(share[text.id] * sizes[text.id] for text in found))
+        result[name] = {"ngrams": total, "seen": seen, "share": seen / total if total else 0.0, "words": WORDS}
+    return result
+
+
+def unlike_training(split: Artifact) -> set[str]:
+    """Ids of the held-out texts whose documents no training document resembles."""
+    similarity: dict[str, float] = split.read_json("split.json")["similarity"]
+    return {name for name, value in similarity.items() if value < UNLIKE_JACCARD}
 
 
 def of_split(corpus: Artifact, split: Artifact, part: str) -> Iterator[Document]:

@@ -75,6 +75,8 @@ def _note(number: int, span: TracedSpan, width: int) -> str:
     unnamed = span.count - len(span.sources)
     if span.sources and unnamed > 0:
         lines.append(f"     and in {unnamed:,} more {'places' if unnamed > 1 else 'place'}")
+    if not span.sources:
+        lines.append("     in documents that search does not show")
     return "\n".join(lines)
 
 

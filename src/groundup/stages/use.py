@@ -84,8 +84,11 @@ class Answered:
         return "\n".join(parts)
 
 
-def ask_corpus(root: Path, question: str, *, generated: bool) -> Answered:
-    """Quotes with citations, or a refusal; and what the champion makes of the same passages. Raises as search_index."""
+def ask_corpus(root: Path, question: str, *, generated: bool, memory: MemoryUse = "auto") -> Answered:
+    """Quotes with citations, or a refusal; and what the champion makes of the same passages. Raises as search_index.
+
+    memory: as in `Service.chat`.
+    """
     from groundup.generation.sampling import Sampling
     from groundup.stages.loaded import load
 
@@ -96,7 +99,7 @@ def ask_corpus(root: Path, question: str, *, generated: bool) -> Answered:
     if not generated or extract.refused:
         return Answered(question, extract, None, None)
     sampling = Sampling(temperature=0.0, repetition_penalty=1.1, max_tokens=160)
-    made = loaded.service.generated_answer("champion", question, extract, sampling, lambda: False)
+    made = loaded.service.generated_answer("champion", question, extract, sampling, lambda: False, memory=memory)
     if made is None:
         return Answered(question, extract, None, None)
     return Answered(question, extract, "".join(piece.text for piece in made.pieces), made.model)
@@ -105,7 +108,7 @@ def ask_corpus(root: Path, question: str, *, generated: bool) -> Answered:
 def generate_text(
     root: Path, prompt: str, *, model: str, chat: bool, memory: MemoryUse = "auto", **sampling: Any
 ) -> Iterator[Piece]:
-    """Pieces of text as they come. memory: as in `Service.complete`.
+    """Pieces of text as they come. memory: as in `Service.complete` and `Service.chat`.
 
     Raises ReleaseError, or RequestError for what was asked and can't be.
     """
@@ -123,7 +126,8 @@ def generate_text(
                 f"{name or model} has no chat template",
                 mend="Leave out --chat: without it the model continues the text (completion).",
             )
-        return service.chat(model, [{"role": "user", "content": prompt}], chosen, lambda: False).pieces
+        asked = [{"role": "user", "content": prompt}]
+        return service.chat(model, asked, chosen, lambda: False, memory=memory).pieces
     return service.complete(model, prompt, chosen, lambda: False, truncate=True, memory=memory).pieces
 
 

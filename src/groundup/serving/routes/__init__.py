@@ -1,1 +1,1 @@
-"""One small file per surface: models, completions, chat, embeddings, search, ask, health, page."""
+"""One small file per surface: models, completions, chat, embeddings, search, ask, tracing, health, page."""

@@ -13,6 +13,7 @@ from groundup.serving.observe import trace_of
 from groundup.serving.results import Extract, Generation
 from groundup.serving.routes.generation import notes, run, run_streaming
 from groundup.serving.routes.search import coverage_entry
+from groundup.serving.routes.tracing import require_tracing, traced
 from groundup.serving.schema import AskBody, checked_query
 from groundup.serving.service import Service
 from groundup.serving.sse import COMMENT, event, event_stream
@@ -27,6 +28,7 @@ async def ask(request: Request, body: AskBody) -> Response:
     body.refuse_unsupported()
     question, sampling = checked_query(body.question, "question"), body.sampling()
     service: Service = request.app.state.service
+    require_tracing(service, body.trace)
     trace = trace_of(request)
 
     def look(_: Cancelled) -> tuple[Extract, dict[str, Any]]:
@@ -42,12 +44,14 @@ async def ask(request: Request, body: AskBody) -> Response:
         return event_stream(request, _events(request, body, extract, answer, sampling, wanted))
 
     def write(cancelled: Cancelled) -> dict[str, Any] | None:
-        generation = service.generated_answer(body.model, question, extract, sampling, cancelled)
+        generation = service.generated_answer(body.model, question, extract, sampling, cancelled, memory=body.memory)
         if generation is None:
             return None
         pieces = run(generation, trace)
         reason = pieces[-1].finish_reason if pieces else None
-        return _generated(generation, "".join(piece.text for piece in pieces).strip()) | {"finish_reason": reason}
+        text = "".join(piece.text for piece in pieces).strip()
+        found = {"trace": traced(service, text, trace)} if body.trace else {}
+        return _generated(generation, text) | {"finish_reason": reason} | found
 
     written = await in_thread(request, write) if wanted else None
     return JSONResponse(answer | {"generated": written})
@@ -56,23 +60,32 @@ async def ask(request: Request, body: AskBody) -> Response:
 async def _events(
     request: Request, body: AskBody, extract: Extract, answer: dict[str, Any], sampling: Sampling, wanted: bool
 ) -> AsyncIterator[str]:
-    """event: answer (all but the generated part), generated (its label), delta (its text)."""
+    """event: answer (all but the generated part), generated (its label), delta (its text), trace (if asked for).
+
+    Offsets of the trace are in the generated text without the white space at its ends.
+    """
     yield event(answer, "answer")
     if not wanted:
         return
     service: Service = request.app.state.service
     gone = request.app.state.gone(request)
     generation = await in_thread(
-        request, lambda _: service.generated_answer(body.model, body.question, extract, sampling, gone)
+        request,
+        lambda _: service.generated_answer(body.model, body.question, extract, sampling, gone, memory=body.memory),
     )
     if generation is None:
         return
     yield event(_generated(generation, ""), "generated")
+    text = ""
     async for piece in run_streaming(request, generation):
         if piece is None:
             yield COMMENT
-        elif piece.text or piece.finish_reason:
+            continue
+        text += piece.text
+        if piece.text or piece.finish_reason:
             yield event({"text": piece.text, "finish_reason": piece.finish_reason}, "delta")
+    if body.trace:
+        yield event(await in_thread(request, lambda _: traced(service, text.strip(), trace_of(request))), "trace")
 
 
 def _answer(extract: Extract) -> dict[str, Any]:

@@ -31,7 +31,7 @@ async def run_streaming(request: Request, generation: Generation) -> AsyncIterat
 
 
 def _counted(generation: Generation, trace: Trace) -> Iterator[Piece]:
-    trace.model, trace.prompt_tokens = generation.model, generation.prompt_tokens
+    trace.model, trace.prompt_tokens, trace.memory = generation.model, generation.prompt_tokens, generation.mixes
     for piece in generation.pieces:
         trace.token()
         if piece.finish_reason:
@@ -59,11 +59,14 @@ def header(request: Request, prefix: str, kind: str, model: str) -> dict[str, An
     }
 
 
-def notes(generation: Generation) -> dict[str, Any]:
+def notes(generation: Generation, traced: dict[str, Any] | None = None) -> dict[str, Any]:
     """`groundup` in a response: what happened that OpenAI's fields have no place for."""
-    if not generation.dropped_tokens:
-        return {}
-    return {"groundup": {"dropped_prompt_tokens": generation.dropped_tokens}}
+    found: dict[str, Any] = {}
+    if generation.dropped_tokens:
+        found["dropped_prompt_tokens"] = generation.dropped_tokens
+    if traced is not None:
+        found["trace"] = traced
+    return {"groundup": found} if found else {}
 
 
 def token_text(generation: Generation, token: int) -> str:

@@ -1,4 +1,4 @@
-"""GET / and its two files. Everything the page needs is here: it loads nothing from elsewhere."""
+"""GET / and its files. Everything the page needs is here: it loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ TYPES = {
     "page.html": "text/html; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "parts.js": "text/javascript; charset=utf-8",
+    "trace.js": "text/javascript; charset=utf-8",
 }
 
 

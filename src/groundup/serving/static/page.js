@@ -1,100 +1,5 @@
 "use strict";
-// One page, no framework. Text from documents and models only ever enters through textContent or text nodes.
-
-const $ = (id) => document.getElementById(id);
-
-function element(tag, attributes, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes || {})) {
-    if (name === "class") made.className = value;
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-// Text with the ranges [start, end) in <mark>.
-function marked(text, ranges) {
-  const parts = [];
-  let at = 0;
-  for (const [start, end] of [...ranges].sort((a, b) => a[0] - b[0])) {
-    if (start < at) continue;
-    parts.push(text.slice(at, start), element("mark", null, text.slice(start, end)));
-    at = end;
-  }
-  return [...parts, text.slice(at)];
-}
-
-// Text with ``` fences as <pre>; an open fence counts as code, so that a stream doesn't jump.
-function fenced(text) {
-  return text.split(/^[ \t]*```/m).map((part, index) => {
-    if (index % 2 === 0) return document.createTextNode(index ? part.replace(/^\n/, "") : part);
-    return element("pre", null, part.replace(/^[^\n]*\n?/, "").trimEnd());
-  });
-}
-
-// Offsets from the server count characters; strings here count UTF-16 units.
-function unitOffset(text, characters) {
-  let units = 0;
-  for (const character of text) {
-    if (characters-- <= 0) break;
-    units += character.length;
-  }
-  return units;
-}
-
-// ---------------------------------------------------------------- requests
-
-async function explainFailure(response) {
-  try {
-    return (await response.json()).error.message;
-  } catch {
-    return `The server answered ${response.status}.`;
-  }
-}
-
-async function getJson(url, signal) {
-  const response = await fetch(url, { signal });
-  if (!response.ok) throw new Error(await explainFailure(response));
-  return response.json();
-}
-
-// Yields {event, data} of a server-sent stream until [DONE].
-async function* events(url, body, signal) {
-  const response = await fetch(url, {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal,
-  });
-  if (!response.ok) throw new Error(await explainFailure(response));
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error("The connection ended early.");
-    held += value;
-    const blocks = held.split("\n\n");
-    held = blocks.pop();
-    for (const block of blocks) {
-      let event = "", data = "";
-      for (const line of block.split("\n")) {
-        if (line.startsWith("event: ")) event = line.slice(7);
-        else if (line.startsWith("data: ")) data += line.slice(6);
-      }
-      if (data === "[DONE]") return;
-      if (!data) continue;
-      const parsed = JSON.parse(data);
-      if (parsed.error) throw new Error(parsed.error.message);
-      yield { event, data: parsed };
-    }
-  }
-}
-
-function say(target, text, bad) {
-  target.textContent = text;
-  target.classList.toggle("error", Boolean(bad));
-}
-
-const plural = (count, one, many) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+// One page, no framework: parts.js has its tools, trace.js shows where words stand.
 
 // ---------------------------------------------------------------- what serves
 
@@ -119,6 +24,9 @@ async function loadStatus() {
   }));
   const first = status.chat_model || status.champion;
   if (first) $("model").value = first;
+  offerMemory($("ask-memory"), first && status.memory[first] && status.memory[first].answers);
+  document.body.classList.toggle("traces", status.traces);
+  $("tab-trace").hidden = !status.traces;
   chooseModel();
 }
 
@@ -137,6 +45,16 @@ function showServing() {
   ];
   $("verdicts").replaceChildren(...lines);
   $("why").hidden = lines.length === 0;
+}
+
+// say: {on, reason} of the model that would write, or undefined if it has no memory.
+function offerMemory(select, say) {
+  const [choice, note] = [select.closest(".memory"), $(`${select.id}-note`)];
+  choice.hidden = !say;
+  if (!say) return;
+  select.disabled = !say.on;
+  select.value = say.on ? "auto" : "off";
+  note.textContent = say.on ? "" : say.reason;
 }
 
 // ---------------------------------------------------------------- search and ask
@@ -196,7 +114,10 @@ function resultCard(result) {
 function ask(question) {
   return find(async (signal, seconds) => {
     say($("find-status"), "Looking for passages that answer …");
-    const body = { question, stream: true, generated: $("with-generated").checked && Boolean(status && status.champion) };
+    const body = {
+      question, stream: true, generated: $("with-generated").checked && Boolean(status && status.champion),
+      memory: $("ask-memory").value, trace: Boolean(status && status.traces),
+    };
     let text = null, written = "";
     for await (const { event, data } of events("/ask", body, signal)) {
       if (event === "answer") {
@@ -210,6 +131,10 @@ function ask(question) {
       } else if (event === "delta" && text) {
         written = (written + data.text).trimStart();
         text.replaceChildren(...fenced(written));
+      } else if (event === "trace" && text) {
+        written = written.trimEnd();
+        text.replaceChildren(...fenced(written, standing(written, data.spans)));
+        text.after(shares(data));
       }
     }
   });
@@ -226,8 +151,9 @@ function showAnswer(answer) {
   }
   const passages = new Map();
   for (const citation of answer.citations) {
+    const units = unitOffsets(citation.text);
     const ranges = answer.sentences.filter((quote) => quote.citation === citation.number)
-      .map((quote) => [unitOffset(citation.text, quote.start), unitOffset(citation.text, quote.end)]);
+      .map((quote) => [units[quote.start], units[quote.end]]);
     passages.set(citation.number, element("details", { class: "card passage", id: `passage-${citation.number}` },
       element("summary", null, element("span", { class: "number" }, `[${citation.number}] `), citation.title || citation.source,
         element("p", { class: "place" }, `${citation.source}:${citation.line}`)),
@@ -279,6 +205,8 @@ function chooseModel() {
   const license = model.license ? ` · ${model.license}` : "";
   say($("talk-note"), chats ? `with ${model.id}${license}; it does not read your documents unless you Ask`
     : `${model.id} was not trained to chat: it continues text${license}`);
+  const memory = status.memory[model.id];
+  offerMemory($("memory"), memory && (chats ? memory.answers : memory.completion));
   startAgain();
 }
 
@@ -307,6 +235,7 @@ function settings() {
   const chosen = {
     model: $("model").value, stream: true, stream_options: { include_usage: true },
     temperature: number("temperature"), top_p: number("top-p"), repetition_penalty: number("repetition"), max_tokens: number("max-tokens"),
+    memory: $("memory").value, trace: status.traces,
   };
   return Object.fromEntries(Object.entries(chosen).filter(([, value]) => !Number.isNaN(value)));
 }
@@ -335,11 +264,14 @@ async function send() {
   shown.made.classList.add("busy");
   if (chats) $("message").value = "";
   const started = performance.now();
-  let first = null, usage = null, reason = null, answer = "", dropped = 0;
+  let first = null, usage = null, reason = null, answer = "", dropped = 0, traced = null;
   try {
     for await (const { data } of events(url, body, mine.signal)) {
       if (data.usage) usage = data.usage;
-      if (data.groundup) dropped = data.groundup.dropped_prompt_tokens || 0;
+      if (data.groundup) {
+        dropped = data.groundup.dropped_prompt_tokens || 0;
+        traced = data.groundup.trace || null;
+      }
       const choice = data.choices[0];
       if (!choice) continue;
       const piece = (chats ? choice.delta.content : choice.text) || "";
@@ -357,7 +289,18 @@ async function send() {
     else say($("talk-status"), error.message, true);
   }
   shown.made.classList.remove("busy");
+  if (status.traces && answer.trim()) {
+    // A stream that was stopped ends without its trace.
+    traced = traced || await postJson("/trace", { text: answer }).catch(() => null);
+    if (traced) {
+      const standingIn = standing(answer, traced.spans), lead = answer.length - answer.trimStart().length;
+      const nodes = chats ? fenced(answer.trimStart(), (start, end) => standingIn(start + lead, end + lead)) : standingIn(0, answer.length);
+      target.replaceChildren(...nodes);
+      shown.made.append(shares(traced));
+    }
+  }
   facts(shown.made, { usage, reason, dropped, first, started });
+  scrollDown();
   if (chats) {
     if (answer) messages.push({ role: "assistant", content: answer });
     else {
@@ -396,18 +339,23 @@ $("model").addEventListener("change", chooseModel);
 
 // ---------------------------------------------------------------- tabs
 
+const TABS = ["find", "trace", "talk"];
+
 function show(name) {
-  for (const each of ["find", "talk"]) {
+  for (const each of TABS) {
     const chosen = each === name;
     $(each).classList.toggle("shown", chosen);
     $(`tab-${each}`).setAttribute("aria-selected", String(chosen));
     $(`tab-${each}`).tabIndex = chosen ? 0 : -1;
   }
 }
-for (const [name, other] of [["find", "talk"], ["talk", "find"]]) {
+for (const name of TABS) {
   $(`tab-${name}`).addEventListener("click", () => show(name));
   $(`tab-${name}`).addEventListener("keydown", (pressed) => {
-    if (pressed.key !== "ArrowRight" && pressed.key !== "ArrowLeft") return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[pressed.key];
+    if (!step) return;
+    const there = TABS.filter((each) => $(`tab-${each}`).offsetParent !== null);
+    const other = there[(there.indexOf(name) + step + there.length) % there.length];
     show(other);
     $(`tab-${other}`).focus();
   });
