@@ -32,6 +32,7 @@ from groundup.generation.sampling import Sampling
 from groundup.interop.base import load_base
 from groundup.interop.locate import find_base
 from groundup.machine import processor_name, use_threads
+from groundup.nn.packed import packed
 from groundup.pipeline.lineage import Lineage, latest_run
 from groundup.pipeline.store import Store
 from groundup.stages.language import SCRATCH
@@ -50,7 +51,7 @@ def opened(root: Path, model: str) -> tuple[Generator, Memory]:
     kind = "decoder" if model == SCRATCH else "base"
     brought = load_base(artifacts["decoder"].path / "model" if kind == "decoder" else find_base(model))
     memory = measured_mixture(artifacts[f"memory-{kind}"], artifacts[f"mix-{kind}"])
-    return Generator(brought.model, brought.tokenizer), memory
+    return Generator(packed(brought.model), brought.tokenizer), memory
 
 
 def held_out_texts(root: Path) -> Path:

@@ -42,6 +42,7 @@ class Transformer(nn.Module):
             self.head = Linear(config.width, config.vocab_size, bias=False)
         if config.head_bias:
             self.head_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.packed_head: nn.Module | None = None  # in place of the head's matrix, see packed.py
         self._rotations = Rotations(config) if config.position == "rope" else None
         if self.embedding.weight.device.type != "meta":
             initialise(self, seed=0)
@@ -97,7 +98,8 @@ class Transformer(nn.Module):
 
     def logits(self, hidden: Tensor, probe: Probe | None = None) -> Tensor:
         """(…, V) from hidden (…, C). For a loss over many positions use `losses`: this tensor is huge."""
-        logits = F.linear(self.readout(hidden), self.output_weight, self.output_bias)
+        x = self.readout(hidden)
+        logits = F.linear(x, self.output_weight, self.output_bias) if self.packed_head is None else self.packed_head(x)
         logits = softcapped(logits, self.config.logit_softcap)
         return logits if probe is None else probe("logits", logits)
 

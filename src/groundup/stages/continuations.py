@@ -124,8 +124,9 @@ def _write(
     from groundup.generation.batch import continue_many
     from groundup.generation.generator import Generator
     from groundup.generation.sampling import Sampling
+    from groundup.nn.packed import packed
 
-    generator, tokenizer = Generator(brought.model, brought.tokenizer), brought.tokenizer
+    generator, tokenizer = Generator(packed(brought.model), brought.tokenizer), brought.tokenizer
     room = generator.context_length - TOKENS
     prompts = [generator.encode_prompt(begins)[-room:] for _, begins, _ in documents]
     truths = [tokenizer.decode(tokenizer.encode(follows)[:TOKENS]) for _, _, follows in documents]

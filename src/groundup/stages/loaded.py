@@ -122,6 +122,7 @@ def _decoders(release: Release, kinds: Mapping[str, str]) -> dict[str, Generator
     from groundup.generation.turns import Turns
     from groundup.interop.base import load_base
     from groundup.machine import use_threads
+    from groundup.nn.packed import packed
 
     use_threads()
     turns = Turns()  # they share the cores
@@ -129,7 +130,9 @@ def _decoders(release: Release, kinds: Mapping[str, str]) -> dict[str, Generator
     for name in release.models:
         if kinds.get(name) == "decoder":
             brought = load_base(model_file(release.model(name)))
-            found[name] = Generator(brought.model, brought.tokenizer, chat_template=brought.chat_template, turns=turns)
+            found[name] = Generator(
+                packed(brought.model), brought.tokenizer, chat_template=brought.chat_template, turns=turns
+            )
     return found
 
 

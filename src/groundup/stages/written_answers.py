@@ -141,8 +141,9 @@ def _answer(
     from groundup.generation.batch import continue_many
     from groundup.generation.generator import Generator
     from groundup.generation.sampling import Sampling
+    from groundup.nn.packed import packed
 
-    generator = Generator(brought.model, brought.tokenizer, chat_template=brought.chat_template)
+    generator = Generator(packed(brought.model), brought.tokenizer, chat_template=brought.chat_template)
     questions = sorted(collection.queries)
     prompts = [prompt(generator, index, collection.queries[name]) for name in questions]
     right = _right_passages(collection, index)
