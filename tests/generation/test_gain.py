@@ -6,13 +6,15 @@ import pytest
 from groundup.generation.gain import FIRST_PLAIN, LENGTHS, PLAIN_EVERY, TRIAL_EVERY, TRIALS, USUAL_COST, Costs, Gain
 
 
-def begun(plain: float = 1.0, cost: float = 2.0) -> tuple[Gain, Costs]:
-    """After the first plain steps and trials."""
+def begun(plain: float = 1.0, costs_of: tuple[float, ...] = (2.0, 2.2, 2.8)) -> tuple[Gain, Costs]:
+    """After the first plain steps and trials. costs_of: passes over LENGTHS, in plain steps, as many as were timed."""
     costs = Costs()
     for _ in range(FIRST_PLAIN):
         costs.took(0, plain)
-    for _ in range(TRIALS):
-        costs.took(LENGTHS[0], cost * plain)
+    for length, cost in zip(LENGTHS, costs_of, strict=False):
+        for _ in range(TRIALS):
+            costs.took(length, cost * plain)
+    costs.took(0, plain)
     return Gain(costs), costs
 
 
@@ -52,7 +54,7 @@ def test_the_shortest_draft_is_tried_whatever_it_may_bring_and_again_after_many_
 
 def test_what_was_not_measured_costs_as_much_more_as_is_usual() -> None:
     for scale in (0.6, 1.0, 3.0):
-        _, costs = begun(0.05, USUAL_COST[8] * scale)
+        _, costs = begun(0.05, (USUAL_COST[8] * scale,))
         for length in LENGTHS:
             assert costs.cost(length) == pytest.approx(USUAL_COST[length] * scale)
 
@@ -66,7 +68,7 @@ def test_longer_matches_draft_longer() -> None:
 
 
 def test_cheap_passes_draft_after_shorter_matches() -> None:
-    dear, cheap = begun()[0], begun(cost=1.2)[0]
+    dear, cheap = begun()[0], begun(costs_of=(1.2, 1.3, 1.7))[0]
     assert dear.best(4, 31) == 0
     assert cheap.best(4, 31) > 0
 

@@ -1,4 +1,4 @@
-"""Speculation: tokens drafted from memory are read in one forward pass, and used as far as the text takes them.
+"""Speculation: tokens drafted from memory or from the text itself are read in one pass, and used as far as they hold.
 
 The loop of `generator.py` draws every token from the target's own distribution after the tokens before it, with one
 random number a token, drafted or not; a draft only decides how many rows of logits are there already. So the text is
@@ -59,9 +59,11 @@ class Ahead:
         costs, tally: of all texts of a generator; added to.
         """
         self._model, self._cache, self._remembered, self._can_go_on = model, cache, remembered, can_go_on
-        self._costs, self._tally, self._clock, self._gain = costs, tally, clock, Gain(costs)
+        self._costs, self._tally, self._clock = costs, tally, clock
+        self._gains = [Gain(costs) for _ in remembered.drafters]  # each drafter has its own
         # A draft that isn't worth a pass is followed all the same, without rows: that measures acceptance for nothing.
         self._draft: list[int] = []
+        self._drafter = 0  # whose it is
         self._match_length = 0  # when it was drafted
         self._place = 0  # of the draft's next token
         self._rows: Tensor | None = None  # (1 + drafted, V): after the token before the draft, and after each of its
@@ -78,7 +80,7 @@ class Ahead:
         if self._place == len(self._draft):
             return False
         accepted = token == self._draft[self._place]
-        self._gain.judged(self._match_length, self._place, accepted)
+        self._gains[self._drafter].judged(self._match_length, self._place, accepted)
         self._place += accepted
         if not accepted:
             self._draft = self._draft[: self._place]
@@ -92,16 +94,19 @@ class Ahead:
             self._rows, self._draft, self._place = None, [], 0
 
     def _next_draft(self, left: int) -> list[int]:
-        if not self._remembered.drafts:
+        drafters = self._remembered.drafters
+        if not drafters:
             return []
-        match_length = self._remembered.match_length()
-        worth_it = self._gain.best(match_length, left - 1) > 0
+        lengths = [drafter.match_length() for drafter in drafters]
+        promised = [gain.expected_tokens(length, LENGTHS[0]) for gain, length in zip(self._gains, lengths, strict=True)]
+        best = max(range(len(drafters)), key=promised.__getitem__)  # memory, where both promise as much
+        worth_it = self._gains[best].best(lengths[best], left - 1) > 0
         if not worth_it and self._place < len(self._draft):
             return []  # the one that is followed goes on
-        drafted = self._remembered.draft(LENGTHS[-1]) if match_length else []
+        drafted = drafters[best].draft(LENGTHS[-1]) if lengths[best] else []
         end = next((at for at, token in enumerate(drafted) if not self._can_go_on(token)), len(drafted))
-        self._draft, self._match_length, self._place = drafted[:end], match_length, 0
-        return drafted[: self._gain.best(match_length, min(end, left - 1))]
+        self._draft, self._drafter, self._match_length, self._place = drafted[:end], best, lengths[best], 0
+        return drafted[: self._gains[best].best(lengths[best], min(end, left - 1))]
 
     @torch.no_grad()
     def _read(self, token: int, draft: list[int]) -> Tensor:

@@ -53,4 +53,4 @@ def packed(model: Transformer) -> Transformer:
 def _can_be_packed(model: Transformer) -> bool:
     known = hasattr(torch.ops.mkldnn, "_linear_pointwise") and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     plain = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in model.parameters())
-    return known and plain and torch.backends.mkldnn.is_available()
+    return known and plain and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
