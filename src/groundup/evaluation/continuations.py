@@ -123,7 +123,8 @@ def _row(name: str, found: Sequence[Measured], copy: Copy | None, seed: int) -> 
     if copy is None:
         return Row(name, "candidate", values)
     where = f"its longest run out of the corpus has {copy.tokens} tokens and stands in {copy.source}"
-    others = f" and {copy.occurrences - 1:,} more places" if copy.occurrences > 1 else ""
+    more = copy.occurrences - 1
+    others = f" and {more:,} more place{'s' if more > 1 else ''}" if more else ""
     return Row(name, "candidate", values, where + others)
 
 

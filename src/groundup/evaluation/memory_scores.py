@@ -88,7 +88,7 @@ def mix(
 ) -> Mixed:
     """scores: the decoder's, of the same documents. token_bytes: (V,) bytes of each token."""
     record, joined = surveyed.record, surveyed.joined()
-    decoder, (share, own) = np.exp(record.logp), _weighed(memory, backoff, gate, surveyed)
+    decoder, (share, own) = np.exp(record.logp), weighed(memory, backoff, gate, surveyed)
     mixed = (1 - share) * decoder + share * own
     alone, together, long_share = [], [], []
     for index, score in enumerate(scores):
@@ -104,11 +104,11 @@ def mix(
 
 def mixed_nats(memory: Memory, backoff: Backoff, gate: Gate, surveyed: Surveyed) -> Float64:
     """(P,) −ln p of each token under the mixture, of which `mix` gives the sums."""
-    share, own = _weighed(memory, backoff, gate, surveyed)
+    share, own = weighed(memory, backoff, gate, surveyed)
     return np.asarray(-np.log((1 - share) * np.exp(surveyed.record.logp) + share * own))
 
 
-def _weighed(memory: Memory, backoff: Backoff, gate: Gate, surveyed: Surveyed) -> tuple[Float64, Float64]:
+def weighed(memory: Memory, backoff: Backoff, gate: Gate, surveyed: Surveyed) -> tuple[Float64, Float64]:
     """(memory's weight, memory's probability) of each token, both (P,). Where nothing matches the decoder is alone."""
     joined = surveyed.joined()
     shares = gate.shares(_features(backoff, memory, surveyed.record, joined))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ class Outcome:
         if summary.release:
             completes = f"{summary.completes} completes; " if summary.completes else ""
             made.append(f"serves   {completes}{self._searches()}")
-        return "\n".join([*parts, *made])
+        return "\n".join([*parts, *(_wrapped(line) for line in made)])
 
     @property
     def _embeds(self) -> bool:
@@ -151,6 +152,13 @@ class Outlook:
         names = max((len(step.name) for step in self.steps), default=0)
         lines += [f"  {step.name:{names}}  {_ahead(step)}".rstrip() for step in self.steps]
         return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+
+
+def _wrapped(line: str) -> str:
+    """Commands and paths stay on one line, since they are copied."""
+    if len(line) <= WIDTH or line.startswith(("next", "report", " ")):
+        return line
+    return textwrap.fill(line, WIDTH, subsequent_indent=" " * 9, break_long_words=False, break_on_hyphens=False)
 
 
 def summarise(
