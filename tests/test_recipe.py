@@ -127,3 +127,13 @@ def test_patterns_that_are_none_are_named_with_their_line_and_the_mend(
         load_recipe(written(tmp_path, f"minutes: 5\n{section}:\n  {value}\n"), {})
     assert str(caught.value).startswith(f"{tmp_path / 'recipe.yaml'}:3: {said.replace('SECTION', section)}")
     assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("yes", "is True: input should be a valid integer"), ("-1", "greater than or equal to 0"), ("2.0", "integer")],
+)
+def test_a_number_of_questions_is_a_whole_one_and_may_be_none(tmp_path: Path, value: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:1: evaluation\.written_answers .*" + said):
+        load_recipe(written(tmp_path, f"evaluation: {{written_answers: {value}}}\n"), {})
+    assert load_recipe(written(tmp_path, "evaluation: {written_answers: 0}\n"), {}).evaluation.written_answers == 0

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from groundup.errors import RecipeError
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]  # strict: a yes is no 1
+CountOrZero = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Glob = Annotated[str, Field(pattern=r"\S")]  # over the paths that search results show; see stages/leave_out.py
 PACKAGED = ("smollm2", "minilm")  # names of models that come as packages: never taken for a file beside the recipe
@@ -60,9 +61,7 @@ class EvaluationChoices(Section):
     queries: Count = 200  # known-item queries for search, and questions for answers
     unanswerable: Count = 100
     continued: Count | None = None  # held-out documents whose beginnings every decoder continues
-    written_answers: Annotated[int, Field(ge=0)] | None = (
-        None  # questions that decoders answer, with memory and without
-    )
+    written_answers: CountOrZero | None = None  # questions that decoders answer, with memory and without
     distractors: Count | None = None  # training chunks added to the held-out ones in the evaluation collection
     judgements: tuple[Path, ...] = ()  # BEIR folders
 
