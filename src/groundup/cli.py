@@ -139,6 +139,11 @@ def _reading(file: Path | None, kind: str) -> Iterator[TextIO]:
             raise RequestError(wrong, mend=f"Send {kind} in UTF-8.") from None
 
 
+def _warn(text: str) -> None:
+    if text:
+        typer.echo(f"groundup: {text}", err=True)
+
+
 def _json(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if not text.isascii():
@@ -252,6 +257,7 @@ def ask(
     from groundup.stages.use import ask_corpus
 
     answer = ask_corpus(store, question, generated=generated, memory=memory)
+    _warn(answer.missed)
     if as_json:
         _json(answer.to_json())
     else:
@@ -287,7 +293,7 @@ def generate(
     """
     from groundup.stages.use import generate_text
 
-    pieces = generate_text(
+    generation = generate_text(
         store,
         prompt,
         model=model,
@@ -304,13 +310,14 @@ def generate(
         stop=tuple(stop or ()),
         seed=seed,
     )
+    _warn(generation.missed)
     if as_json:
         text, reason = "", None
-        for piece in pieces:
+        for piece in generation.pieces:
             text, reason = text + piece.text, piece.finish_reason
-        _json({"prompt": prompt, "text": text, "finish_reason": reason})
+        _json({"prompt": prompt, "text": text, "finish_reason": reason, "memory": generation.mixes})
         return
-    for piece in pieces:
+    for piece in generation.pieces:
         sys.stdout.write(piece.text)
         sys.stdout.flush()
     sys.stdout.write("\n")
@@ -403,6 +410,8 @@ def score(
 ) -> None:
     """Say how surprised a model is by texts: of each, how many tokens were scored, their nats (−ln p) and bytes.
 
+    One line out for each line in, in order; ids may repeat.
+
     Example: `groundup score smollm2 texts.jsonl`
     """
     from dataclasses import asdict
@@ -410,7 +419,7 @@ def score(
     from groundup.stages.score import score_lines
 
     with _reading(file, "lines of JSON") as lines:
-        for scored in score_lines(model, store, lines, memory):
+        for scored in score_lines(model, store, lines, memory, str(file or "")):
             _json(asdict(scored))
 
 
@@ -425,6 +434,8 @@ def trace(
 ) -> None:
     """Say which runs of a text's words stand verbatim in the corpus, and in which documents.
 
+    With --jsonl one line out for each line in, in order; ids may repeat.
+
     Example: `groundup generate "import json" | groundup trace`
     """
     from groundup.stages.memory_use import open_tracer
@@ -433,7 +444,7 @@ def trace(
     tracer = open_tracer(store, release)
     with _reading(file, "lines of JSON" if jsonl else "text") as lines:
         if jsonl:
-            for found in trace_lines(tracer, lines):
+            for found in trace_lines(tracer, lines, str(file or "")):
                 _json(found)
         else:
             sys.stdout.write(render(tracer.trace(lines.read())) + "\n")
@@ -446,13 +457,15 @@ app.add_typer(memory_app, name="memory")
 @memory_app.command("info")
 def memory_info(
     check: Annotated[
-        bool, typer.Option("--check", help="Read all of it and compare it with what was written; fails if it differs.")
+        bool, typer.Option("--check", help="Read all of it and compare it with what was written.")
     ] = False,
     release: Annotated[str, typer.Option(help="A release's id, or `champion`.")] = "champion",
     store: StoreFolder = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
     """Say what each decoder remembers of the corpus, whether that is whole and up to date, and whether it has a say.
+
+    Ends with exit code 1 if one is damaged.
 
     Example: `groundup memory info --check`
     """
@@ -463,7 +476,7 @@ def memory_info(
         _json(found.to_json())
     else:
         _say(found.text())
-    if check and found.damaged:
+    if found.damaged:
         raise typer.Exit(1)
 
 

@@ -74,6 +74,6 @@ class RequestError(GroundupError):
 
     exit_code = 9
 
-    def __init__(self, wrong: str, *, mend: str, param: str | None = None, status: int = 400) -> None:
+    def __init__(self, wrong: str, *, mend: str, param: str | None = None, place: str = "", status: int = 400) -> None:
         self.param, self.status = param, status
-        super().__init__(wrong, mend=mend, place=param or "")
+        super().__init__(wrong, mend=mend, place=param or place)

@@ -25,7 +25,11 @@ function plain(nodes, found) {
 }
 
 for (const line of fs.readFileSync(0, "utf8").split("\n").filter(Boolean)) {
-  const { text, spans } = JSON.parse(line), found = [], whole = [];
+  const { text, spans, named } = JSON.parse(line), found = [], whole = [];
+  if (named) {
+    console.log(JSON.stringify(named.map((one) => context.withMemory(...one))));
+    continue;
+  }
   const fenced = plain(context.fenced(text, context.standing(text, spans)), found);
   const shown = plain(context.standing(text, spans)(0, text.length), whole);
   console.log(JSON.stringify({ shown, whole, fenced, found }));

@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.serving.parts import remembering
+
 RUNNER = Path(__file__).with_name("page_parts.js")
 
 
 def shown(text: str, *spans: tuple[int, int]) -> Any:
+    made = [{"start": a, "end": b, "tokens": 9, "count": 2, "sources": []} for a, b in spans]
+    return by_node({"text": text, "spans": made})
+
+
+def by_node(request: dict[str, Any]) -> Any:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    request = {
-        "text": text,
-        "spans": [{"start": a, "end": b, "tokens": 9, "count": 2, "sources": []} for a, b in spans],
-    }
     folder = str(files("groundup.serving").joinpath("static"))
     ran = subprocess.run([node, RUNNER, folder], input=json.dumps(request), capture_output=True, text=True, check=True)
     return json.loads(ran.stdout)
@@ -62,3 +66,10 @@ def test_a_span_across_a_fence_is_marked_on_both_sides_and_stops_the_keyboard_on
 )
 def test_fences_are_blocks_of_code_closed_or_not(text: str, expected: str) -> None:
     assert shown(text)["fenced"] == expected
+
+
+def test_a_models_name_says_whether_memory_speaks_with_it() -> None:
+    memory = remembering(completes=True, answers=False).status().memory
+    data = {name: asdict(one) for name, one in memory.items()}
+    asked = [("scratch", data, "completion"), ("scratch", data, "answers"), ("endless", data, "completion")]
+    assert by_node({"named": asked}) == ["scratch + memory", "scratch", "endless"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import openai
 import pytest
 
 from groundup.serving.app import create_app
+from groundup.serving.release_service import ServedMemory
 from groundup.serving.routes.tracing import MAX_PASSAGE
 from groundup.serving.schema import MAX_TRACED
 from groundup.stages.trace_lines import WARNING, trace_lines
@@ -113,7 +115,7 @@ def test_a_passage_is_a_slice_of_the_document(http: httpx.Client, name: str, sta
         (f"{'a' * 32}?start=-1", 400, "start", "greater than or equal to 0"),
         (f"{'a' * 32}?start=x", 400, "start", "valid integer"),
         (f"{'a' * 32}?start=1.5", 400, "start", "valid integer"),
-        (f"{'a' * 32}?start={len(NOTES['a' * 32])}", 400, "start", f"less than {len(NOTES['a' * 32]):,}"),
+        (f"{'a' * 32}?start={len(NOTES['a' * 32])}", 400, "start", f"start below {len(NOTES['a' * 32]):,}, the"),
         (f"{'a' * 32}?start={10**30}", 400, "start", "past the end"),
         (f"{'a' * 32}?length=0", 400, "length", "greater than or equal to 1"),
         (f"{'a' * 32}?length={MAX_PASSAGE + 1}", 400, "length", "less than or equal"),
@@ -208,6 +210,56 @@ def test_memory_speaks_where_it_was_measured_to_help_and_nowhere_else(
         assert (memory["completion"]["on"], memory["answers"]["on"]) == (completes, answers is True)
         expected = "was not measured" if answers is None else "says that" if answers else "does not say that"
         assert expected in memory["answers"]["reason"]
+
+
+@pytest.mark.parametrize(("completes", "answers"), [(True, False), (False, True)])
+def test_a_response_says_whether_memory_had_a_say_streamed_or_not(completes: bool, answers: bool) -> None:
+    with (
+        running(create_app(remembering(completes=completes, answers=answers))) as url,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as http,
+    ):
+        for path, body in REQUESTS:
+            for use in ("auto", "off"):
+                asked = body | {"memory": use, "max_tokens": 40}
+                answer = http.post(path, json=asked).json()
+                said = (answer["generated"] if path == "/ask" else answer)["groundup"]
+                assert said == {"memory": SENTENCES[1][:30] in written(path, answer)}
+                assert said["memory"] == (use == "auto" and (completes if path == "/v1/completions" else answers))
+                streamed_events = events(http.post(path, json=asked | {"stream": True}).text)
+                notes = [data["groundup"] for _, data in streamed_events if "groundup" in data]
+                assert notes
+                assert all(note == said for note in notes)
+
+
+def test_a_memory_that_cannot_be_opened_is_silent_and_says_why() -> None:
+    service = remembering()
+    broken = ServedMemory(None, True, True, "ends.bin is cut short")
+    service = replace(service, memories={"scratch": broken, "chatty": broken}, tracer=None)
+    with (
+        running(create_app(service)) as url,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as http,
+    ):
+        memory = http.get("/status").json()["memory"]["scratch"]
+        assert (
+            memory["completion"]
+            == memory["answers"]
+            == {
+                "on": False,
+                "reason": "The memory of scratch can't be opened: ends.bin is cut short; run `groundup memory rebuild` "
+                "and start the server again.",
+            }
+        )
+        for path, body in REQUESTS:
+            auto, off = (http.post(path, json=body | {"memory": use}).json() for use in ("auto", "off"))
+            assert written(path, auto) == written(path, off)
+            assert (auto["generated"] if path == "/ask" else auto)["groundup"] == {"memory": False}
+            refused = http.post(path, json=body | {"trace": True})
+            assert refused.status_code == 400
+            assert "ends.bin is cut short" in refused.json()["error"]["message"]
+        refused = http.post("/trace", json={"text": TEXT})
+        assert refused.status_code == 404
+        assert "groundup memory rebuild" in refused.json()["error"]["message"]
+        assert "groundup run" not in refused.json()["error"]["message"]
 
 
 def test_metrics_count_tokens_of_memory_and_bytes_of_traces() -> None:

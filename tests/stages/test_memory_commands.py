@@ -46,6 +46,10 @@ class Site:
         return str(champion.require(Store(self.store)).policies["index"])
 
     @property
+    def completes(self) -> bool:
+        return bool(champion.require(Store(self.store)).policies["memory"][DECODER]["completes"])
+
+    @property
     def memory(self) -> MemoryStore:
         return MemoryStore(self.store / "memory" / self.run / DECODER)
 
@@ -127,6 +131,7 @@ def test_a_flipped_bit_is_found_by_check_alone_which_fails_and_rebuild_mends_it(
         assert memory(site.store, "info").exit_code == 0
         found = memory(site.store, "info", "--check")
         assert found.exit_code == 1
+        assert info(site.store, "--check")["completes"] == site.completes  # it is read as it is
         assert f"{name} of {site.base_file(name).parent} is not what was written" in found.stdout
         assert "Run `groundup memory rebuild`, which sorts it anew." in found.stdout
         assert name in str(info(site.store, "--check")["fault"])
@@ -177,14 +182,34 @@ def test_whatever_is_damaged_is_named_and_rebuild_makes_the_same_again(
     before = contents(site.memory.root / "segments")
     damage(site)
     shown = memory(site.store, "info")
-    assert shown.exit_code == 0
+    assert shown.exit_code == 1
     assert said in shown.stdout
     assert "Run `groundup memory rebuild`" in shown.stdout
+    assert "completes  no: its fault keeps it from being opened" in shown.stdout
+    assert ("once mended, yes: " in shown.stdout) == site.completes
+    assert (info(site.store)["completes"], memory(site.store, "info", "--json").exit_code) == (False, 1)
     assert memory(site.store, "info", "--check").exit_code == 1
     traced = CliRunner().invoke(app, ["trace", "--store", str(site.store)], input="some words")
-    refused(traced, StoreError, said)
-    written = CliRunner().invoke(app, ["generate", "def f(", "--max-tokens", "2", "--store", str(site.store)])
-    assert written.exit_code == 0
+    scored = CliRunner().invoke(
+        app, ["score", "--memory", "only", "--store", str(site.store)], input='{"text": "some words"}'
+    )
+    for one in (traced, scored):
+        refused(one, StoreError, said)
+        assert "Run `groundup memory rebuild`" in one.stderr
+        assert "groundup run" not in one.stderr
+    generate = ["generate", "def f(", "--max-tokens", "2", "--json", "--store", str(site.store)]
+    written, off = (CliRunner().invoke(app, [*generate, "--memory", use]) for use in ("auto", "off"))
+    assert off.stderr == ""
+    assert ("can't be opened" in written.stderr) == site.completes
+    assert json.loads(written.stdout) == json.loads(off.stdout)
+    assert json.loads(written.stdout)["memory"] is False
+    service = load(site.store, generators=True).service
+    say = service.status().memory[DECODER].completion
+    assert not say.on
+    assert say.reason.startswith(f"The memory of {DECODER} can't be opened: ")
+    assert said in say.reason
+    assert "run `groundup memory rebuild`" in say.reason
+    assert not service.traces
     made = memory(site.store, "rebuild")
     assert f"{DECODER}: sorted anew {len(site.texts):,} documents" in made.stdout
     assert contents(site.memory.root / "segments") == before

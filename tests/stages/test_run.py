@@ -118,7 +118,7 @@ def test_a_lost_or_damaged_memory_is_made_again(copy: tuple[Path, Path]) -> None
     for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])):
         for path in (store / "memory").rglob("ends.bin"):
             damage(path)
-        with pytest.raises(StoreError, match=r"ends\.bin .*groundup run"):
+        with pytest.raises(StoreError, match=r"ends\.bin .*groundup memory rebuild"):
             open_tracer(store)
         raise_failure(run(small_recipe(sources), store))
         assert open_tracer(store).trace("In the second week of November, before the ground freezes, three").spans
@@ -254,9 +254,9 @@ def test_generate_streams_and_the_seed_decides(finished: Finished) -> None:
     from groundup.stages.use import generate_text
 
     options = {"model": "champion", "chat": False, "max_tokens": 12, "temperature": 1.0}
-    first = "".join(piece.text for piece in generate_text(finished.store, "def f(", seed=1, **options))
-    again = "".join(piece.text for piece in generate_text(finished.store, "def f(", seed=1, **options))
-    other = "".join(piece.text for piece in generate_text(finished.store, "def f(", seed=2, **options))
+    first = "".join(piece.text for piece in generate_text(finished.store, "def f(", seed=1, **options).pieces)
+    again = "".join(piece.text for piece in generate_text(finished.store, "def f(", seed=1, **options).pieces)
+    other = "".join(piece.text for piece in generate_text(finished.store, "def f(", seed=2, **options).pieces)
     assert first == again != other
 
 
@@ -265,7 +265,7 @@ def test_chat_without_a_template_points_to_completion(finished: Finished) -> Non
     from groundup.stages.use import generate_text
 
     with pytest.raises(RequestError, match="completion"):
-        list(generate_text(finished.store, "hello", model="champion", chat=True, max_tokens=3))
+        generate_text(finished.store, "hello", model="champion", chat=True, max_tokens=3)
 
 
 # ------------------------------------------------------------------ bad input

@@ -69,16 +69,16 @@ def test_a_model_without_a_memory_is_named(finished: Finished) -> None:
 
 def test_a_line_that_is_no_text_is_named(finished: Finished) -> None:
     for wrong in ("{", "[1]", '{"id": 1}', '{"text": 5}', '{"id": [{"x": NaN}], "text": "a"}'):
-        with pytest.raises(RequestError, match="line 2 is no JSON object with a text"):
-            list(score_lines("champion", finished.store, [lines()[0], wrong]))
+        with pytest.raises(RequestError, match=r"^a\.jsonl, line 2: "):
+            list(score_lines("champion", finished.store, [lines()[0], wrong], file="a.jsonl"))
 
 
-def test_any_id_comes_back_and_other_bytes_are_refused(finished: Finished, tmp_path: Path) -> None:
-    (tmp_path / "half").write_text('{"id": "\\ud800", "text": "a"}\n{"id": null, "text": "Köln"}\n', encoding="utf-8")
+def test_ids_come_back_and_other_bytes_are_refused(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "half").write_text('{"id": "\\ud800", "text": "a"}\n{"id": 7, "text": "Köln"}\n', encoding="utf-8")
     (tmp_path / "bytes").write_bytes(b'{"id": 1, "text": "\xff\xfe"}\n')
     score = ["score", "champion", "--store", str(finished.store)]
     said = CliRunner().invoke(app, [*score, str(tmp_path / "half")])
-    assert [json.loads(line)["id"] for line in said.stdout.splitlines()] == ["\ud800", None]
+    assert [json.loads(line)["id"] for line in said.stdout.splitlines()] == ["\ud800", 7]
     refused = CliRunner().invoke(app, [*score, str(tmp_path / "bytes")])
     assert refused.exit_code == RequestError.exit_code
     assert "holds bytes that are no UTF-8" in " ".join(refused.stderr.split())

@@ -19,7 +19,7 @@ from groundup.stages.trace_lines import WARNING, render, trace_lines
 from groundup.tokens.tokenizer import Tokenizer
 from groundup.tokens.train import train_bpe
 from groundup.tracing.text_tokens import TextTokens, is_prose
-from groundup.tracing.tracer import COPIED, LEAST, Tracer
+from groundup.tracing.tracer import COPIED, LEAST, Traced, Tracer
 
 NOTES = {
     "alpine": "The marmot whistles twice when an eagle circles above the ridge. "
@@ -214,18 +214,54 @@ def test_sentences_begin_where_a_reader_says() -> None:
 
 
 def test_lines_have_the_promised_fields() -> None:
-    lines = [json.dumps({"id": ["any"], "text": NOTES["alpine"]}), "", json.dumps({"text": "no match"})]
+    lines = [json.dumps({"id": "any", "text": NOTES["alpine"]}), "", json.dumps({"text": "no match"})]
     first, second = json.loads(json.dumps(list(trace_lines(tracer(), lines))))
-    assert (first["id"], second) == (["any"], {"id": 3, "spans": []})
+    assert (first["id"], second) == ("any", {"id": 3, "spans": []})
     assert [set(span) for span in first["spans"]] == [{"start", "end", "tokens", "count", "sources"}] * 2
     assert set(first["spans"][0]["sources"][0]) == {"document", "title", "path", "start"}
     assert first["spans"] == tracer().trace(NOTES["alpine"]).spans_as_data()
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"id": 1}', '{"text": 3}', '{"text": "x", "id": NaN}'])
-def test_a_line_that_is_none_is_named(line: str) -> None:
-    with pytest.raises(RequestError, match="line 2 is no JSON object with a text"):
-        list(trace_lines(tracer(), ['{"text": "x"}', line]))
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("{", "it is no JSON from column 2 on"),
+        ('{"text": "x", }', "it is no JSON from column 15 on"),
+        ('{"text": "x", "id": NaN}', "it is no JSON that can be read: NaN is no number there"),
+        ('{"text": ' + "[" * 100_000, "it is no JSON that can be read: nested too deeply"),
+        ("[]", "it is a list, not an object"),
+        ("3", "it is a number, not an object"),
+        ('{"id": 1}', 'it has no "text"'),
+        ('{"text": 3}', '"text" is a number, not a string'),
+        ('{"text": null}', '"text" is null, not a string'),
+        ('{"text": ["x"]}', '"text" is a list, not a string'),
+        ('{"text": "x", "id": null}', '"id" is null, neither a string nor a whole number'),
+        ('{"text": "x", "id": {}}', '"id" is an object,'),
+        ('{"text": "x", "id": [1]}', '"id" is a list,'),
+        ('{"text": "x", "id": 1.5}', '"id" is a number,'),
+        ('{"text": "x", "id": true}', '"id" is true or false,'),
+    ],
+)
+def test_a_line_that_is_none_is_named_with_what_is_wrong(line: str, wrong: str) -> None:
+    for file, place in (("", "line 2"), ("texts.jsonl", "texts.jsonl, line 2")):
+        with pytest.raises(RequestError) as refused:
+            list(trace_lines(tracer(), ['{"text": "x"}', line], file))
+        assert refused.value.place == place
+        assert refused.value.wrong.startswith(wrong)
+
+
+def test_each_line_has_its_own_answer_though_ids_repeat() -> None:
+    lines = [json.dumps({"id": 7, "text": text}) for text in (NOTES["alpine"], "no match", NOTES["alpine"])]
+    found = list(trace_lines(tracer(), lines))
+    assert [one["id"] for one in found] == [7, 7, 7]
+    assert [bool(one["spans"]) for one in found] == [True, False, True]
+
+
+def test_a_text_without_spans_says_how_long_one_would_have_been() -> None:
+    shown = render(tracer().trace("Nobody knows zzkj pqqr why."))
+    assert shown.splitlines()[-1] == f"No run of {LEAST} tokens or more of this text stands in the corpus."
+    divided = Traced("a text", (), 0.3)  # copied, across a sentence's end
+    assert render(divided).splitlines()[-1].startswith(f"No run of {LEAST} tokens or more within one sentence of")
 
 
 def test_a_terminal_shows_spans_sources_and_shares() -> None:

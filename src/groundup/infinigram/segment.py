@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from groundup.infinigram.suffix_array import MAX_TOKENS, bucket_starts, follower
 MANIFEST = "segment.json"
 DOCUMENTS = "documents.txt"  # names, a line each
 VERSION = 1
+READ_AHEAD_BELOW = 512 << 20  # bytes of a file: a smaller one is soon in memory as a whole, and should be
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -260,5 +262,9 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         nothing = np.zeros(0, dtype)
         nothing.setflags(write=False)
         return nothing
+    mapped = np.memmap(path, dtype, mode="r")
+    if mapped.nbytes > READ_AHEAD_BELOW:
+        # A search touches some sixty pages far apart. For each of them the system would read its neighbours too.
+        mapped._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
     # A plain array over the map: kernels are compiled for that type, and numpy's memmap class makes slices dear.
-    return np.asarray(np.memmap(path, dtype, mode="r")).view(np.ndarray)
+    return np.asarray(mapped).view(np.ndarray)

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 ENCODER_PREFIX = "encoder-"
 CHAMPION = "champion"  # the name that stands for whichever model serves
 NO_MEMORY = "this release has no memory of the corpus, by which texts are traced"
-BUILD_MEMORY = "Run `groundup run`, which builds one, and start the server again."
+AND_AGAIN = "and start the server again."
+BUILD_MEMORY = f"Run `groundup run`, which builds one, {AND_AGAIN}"
+REBUILD_MEMORY = f"Run `groundup memory rebuild`, which sorts it anew, {AND_AGAIN}"
 
 
 class SearchIndex(Protocol):
@@ -80,13 +82,22 @@ class ServedMemory:
     """A decoder's memory. completes: whether the verdict says that it makes completions better.
 
     answers: whether the measure of answers says that it makes them better; None if that was not measured.
+    fault: why it can't be opened, or ""; memory is None then.
     """
 
-    memory: Memory
+    memory: Memory | None
     completes: bool
     answers: bool | None = None
+    fault: str = ""
+
+    def trouble(self, name: str) -> str:
+        """What is wrong and how it is mended, or ""."""
+        return self.fault and f"the memory of {name} can't be opened: {self.fault}; run `groundup memory rebuild`"
 
     def status(self, name: str) -> MemoryStatus:
+        if trouble := self.trouble(name):
+            silent = Say(False, f"{trouble[0].upper()}{trouble[1:]} {AND_AGAIN}")
+            return MemoryStatus(silent, silent)
         says = "says" if self.completes else "does not say"
         completion = Say(self.completes, f"The verdict on generation {says} that memory helps {name} to continue text.")
         if self.answers is None:
@@ -206,8 +217,8 @@ class ReleaseService:
         generator = self.generators[name]
         ids = generator.encode_prompt(prompt) if isinstance(prompt, str) else prompt
         served = self.memories.get(name)
-        mixes = memory == "auto" and served is not None and served.completes
-        return self._generation(name, ids, sampling, cancelled, truncate=truncate, param="prompt", mixes=mixes)
+        wanted = memory == "auto" and served is not None and served.completes
+        return self._generation(name, ids, sampling, cancelled, truncate=truncate, param="prompt", wanted=wanted)
 
     def chat(
         self,
@@ -222,8 +233,8 @@ class ReleaseService:
         name = self._generator_name(model, self.chat_model or self.champion)
         generator = self.generators[name]
         ids = encode_chat(generator.tokenizer, generator.chat_template, messages)
-        mixes = self._answers_with(name, memory)
-        return self._generation(name, ids, sampling, cancelled, truncate=False, param="messages", mixes=mixes)
+        wanted = self._answers_with(name, memory)
+        return self._generation(name, ids, sampling, cancelled, truncate=False, param="messages", wanted=wanted)
 
     def generated_answer(
         self,
@@ -243,8 +254,8 @@ class ReleaseService:
             ids = encode_chat(generator.tokenizer, generator.chat_template, chat_messages(question, extract))
         else:
             ids = generator.encode_prompt(completion_prompt(question, extract))
-        mixes = self._answers_with(name, memory)
-        return self._generation(name, ids, sampling, cancelled, truncate=True, param="question", mixes=mixes)
+        wanted = self._answers_with(name, memory)
+        return self._generation(name, ids, sampling, cancelled, truncate=True, param="question", wanted=wanted)
 
     def _answers_with(self, name: str, memory: MemoryUse) -> bool:
         served = self.memories.get(name)
@@ -259,21 +270,31 @@ class ReleaseService:
         *,
         truncate: bool,
         param: str,
-        mixes: bool,
+        wanted: bool,
     ) -> Generation:
-        """Memory drafts for every text, which changes none; it has a say where `mixes`."""
+        """Memory drafts for every text, which changes none; it has a say where it is wanted and can be opened."""
         generator, served = self.generators[name], self.memories.get(name)
+        opened = None if served is None else served.memory
+        mixes = wanted and opened is not None
+        missed = served.trouble(name) if served is not None and wanted else ""
         fit = generator.fit(ids, sampling, truncate=truncate, param=param)
         pieces = generator.stream_fit(
             fit,
             sampling,
             cancelled=cancelled,
-            memory=None if served is None else served.memory,
+            memory=opened,
             target="mixture" if mixes else "decoder",
         )
         token_bytes = generator.tokenizer.token_bytes
         return Generation(
-            name, len(fit.prompt), fit.dropped, pieces, token_bytes.__getitem__, generator.ends.__contains__, mixes
+            name,
+            len(fit.prompt),
+            fit.dropped,
+            pieces,
+            token_bytes.__getitem__,
+            generator.ends.__contains__,
+            mixes,
+            missed,
         )
 
     # -- vectors and passages ------------------------------------------------------------------------------------
@@ -312,9 +333,15 @@ class ReleaseService:
     def traces(self) -> bool:
         return self.tracer is not None
 
+    @property
+    def why_untraced(self) -> tuple[str, str]:
+        broken = [f"the memory of {name} can't be opened: {held.fault}" for name, held in self.memories.items()]
+        return ("; ".join(broken), REBUILD_MEMORY) if broken else (NO_MEMORY, BUILD_MEMORY)
+
     def trace(self, text: str) -> Traced:
         if self.tracer is None:
-            raise RequestError(NO_MEMORY, mend=BUILD_MEMORY, status=404)
+            wrong, mend = self.why_untraced
+            raise RequestError(wrong, mend=mend, status=404)
         return self.tracer().trace(text)
 
     def passage(self, document: str, start: int, length: int) -> Passage:
@@ -324,7 +351,7 @@ class ReleaseService:
             raise RequestError(f"there is no document {document!r:.80}", mend=mend, param="id", status=404)
         title, path, text = found
         if start > max(0, len(text) - 1):
-            mend = f"Send less than {len(text):,}: so many characters has the document."
+            mend = f"Send a start below {len(text):,}, the document's length in characters."
             raise RequestError(f"{start:,} is past the end", mend=mend, param="start")
         end = min(len(text), start + length)
         line = text.count("\n", 0, start) + 1

@@ -87,6 +87,7 @@ class Generation:
     token_bytes: Callable[[int], bytes]
     is_end: Callable[[int], bool]
     mixes: bool = False  # memory has a say in it
+    missed: str = ""  # why memory has none where it was measured to help and was not switched off
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,11 @@ class Service(Protocol):
         """Whether texts can be traced: some memory of the corpus is there."""
         ...
 
+    @property
+    def why_untraced(self) -> tuple[str, str]:
+        """Of a service that can't trace: (what is wrong, what to do about it)."""
+        ...
+
     def trace(self, text: str) -> Traced:
         """Where the text's words stand in the documents."""
         ...

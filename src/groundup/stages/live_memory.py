@@ -24,6 +24,7 @@ from groundup.pipeline.files import write_json
 from groundup.pipeline.identity import digest_of
 from groundup.pipeline.space import disk_full
 from groundup.progress import Progress, silent
+from groundup.registry import champion
 from groundup.stages.leave_out import LeaveOut
 from groundup.stages.stores import memory_folder
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from groundup.tokens.tokenizer import Tokenizer
 
 CODE = ("groundup.infinigram", "groundup.tokens", "groundup.stages.memory_tokens")
-REBUILD = "Run `groundup run`, which builds it anew."
+REBUILD = "Run `groundup memory rebuild`, which sorts it anew."
 
 
 class Kind(TypedDict):
@@ -130,6 +131,7 @@ class NewestMemory:
 
     def __init__(self, store: Store, release: Release, name: str, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
+        self._of = (store, release)
         self._store = MemoryStore(memory_folder(store, release.policies["index"], name))
         self._fitted: Mapping[str, Any] = release.policies["memory"][name]
         self._lock = threading.Lock()
@@ -159,11 +161,19 @@ class NewestMemory:
                     backoff = Backoff(tuple(self._fitted["backoff"]))
                     self._open = (version, Mixture(memory, backoff, Gate.from_json(self._fitted["gate"])))
             except MemoryFaultError as error:
-                raise StoreError(str(error), place="memory", mend=REBUILD) from None
+                raise StoreError(str(error), place="memory", mend=mend_of(*self._of)) from None
             return self._open[1]
 
     def recall(self, prompt: Sequence[int]) -> Recall:
         return self.mixture().recall(prompt)
+
+
+def mend_of(store: Store, release: Release) -> str:
+    """What to do about a damaged memory of a release: only the champion's are kept up to date."""
+    serving = champion.current(store)
+    if serving is None or serving.id == release.id:
+        return REBUILD
+    return f"It follows the champion, release {serving.id}."
 
 
 def decoder_tokenizer(release: Release, name: str) -> Tokenizer:

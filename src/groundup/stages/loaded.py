@@ -79,15 +79,18 @@ def load(root: Path, *, generators: bool) -> Loaded:
     index = ServedIndex(live.current, serving, AnswerPolicy(threshold=policies["search"]["threshold"]))
     decoders = _decoders(release, kinds) if generators else {}
     memories = _memories(store, release, decoders)
+    faults = {name: memory.fault for name, memory in memories.items()}
     fitted = release.policies.get("memory", {})
-    tracing = traced_by(release, memories)
+    tracing = traced_by(release, [name for name, fault in faults.items() if not fault])
     verdicts = release.verdicts
     service = ReleaseService(
         release=release.id,
         generators=decoders,
         champion=policies["champion"] if policies["champion"] in decoders else None,
         memories={
-            name: ServedMemory(memory, memory.completes, fitted[name].get("answers"))
+            name: ServedMemory(
+                None if faults[name] else memory, memory.completes, fitted[name].get("answers"), faults[name]
+            )
             for name, memory in memories.items()
         },
         tracer=None if tracing is None else NewestTracer(memories[tracing], lambda name: live.current().document(name)),
@@ -137,16 +140,14 @@ def _decoders(release: Release, kinds: Mapping[str, str]) -> dict[str, Generator
 
 
 def _memories(store: Store, release: Release, decoders: Mapping[str, Generator]) -> dict[str, NewestMemory]:
-    """Of the decoders that have one; a memory that is damaged or not built yet is left out until `run` mends it."""
+    """Of the decoders that have one, damaged or not."""
     from groundup.stages.live_memory import NewestMemory
 
-    found = {}
-    for name in release.policies.get("memory", {}):
-        if name in decoders:
-            memory = NewestMemory(store, release, name, decoders[name].tokenizer)
-            if not memory.fault:
-                found[name] = memory
-    return found
+    return {
+        name: NewestMemory(store, release, name, decoders[name].tokenizer)
+        for name in release.policies.get("memory", {})
+        if name in decoders
+    }
 
 
 def _encoders(

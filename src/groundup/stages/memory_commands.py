@@ -17,7 +17,7 @@ from groundup.pipeline.store import Store
 from groundup.progress import Progress, Sink, duration
 from groundup.registry import champion
 from groundup.registry.release import Release, open_release
-from groundup.retrieval.index import IndexStore
+from groundup.retrieval.index import REPAIR, IndexStore
 from groundup.stages.index import read_live as read_index_live
 from groundup.stages.index import read_unsearched
 from groundup.stages.language import WITH_MEMORY
@@ -27,6 +27,7 @@ from groundup.stages.live_memory import (
     Encoding,
     decoder_tokenizer,
     meaning_of,
+    mend_of,
     read_live,
     write_live,
     writing,
@@ -35,8 +36,6 @@ from groundup.stages.memory_use import CHAMPION
 from groundup.stages.outcome import size
 from groundup.stages.release import existing_store
 from groundup.stages.stores import index_folder, memory_folder
-
-ANEW = "Run `groundup memory rebuild`, which sorts it anew."
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class MemoryInfo:
     behind: str | None
     completes: bool
     why: str
-    mend: str = ANEW
+    mend: str = REBUILD
 
     @property
     def documents(self) -> int:
@@ -129,17 +128,14 @@ def memory_info(root: Path, release: str = CHAMPION, *, check: bool = False) -> 
     except StoreError:
         corpus = None
     names = chosen.policies.get("memory", {})
-    serving = champion.current(store)
-    mend = ANEW
-    if serving is not None and serving.id != chosen.id:
-        mend = f"It follows the champion, release {serving.id}."
+    mend = mend_of(store, chosen)
     return MemoryInfos(chosen.id, [_info(store, chosen, name, corpus, mend, check=check) for name in names])
 
 
 def _info(store: Store, release: Release, name: str, corpus: _Corpus | None, mend: str, *, check: bool) -> MemoryInfo:
     folder = memory_folder(store, release.policies["index"], name)
     memories, tokenizer = MemoryStore(folder), decoder_tokenizer(release, name)
-    fault = memories.fault(tokenizer.digest, thorough=check)
+    closed = memories.fault(tokenizer.digest)
     version, serial = None, 0
     parts: list[Part] = []
     behind: str | None = None
@@ -149,8 +145,11 @@ def _info(store: Store, release: Release, name: str, corpus: _Corpus | None, men
         if corpus is not None:
             behind = _behind(set(memories.open(tokenizer.digest).documents()), set(corpus.ids))
     except MemoryFaultError as error:
-        fault = fault or str(error)
-    completes = bool(release.policies["memory"][name]["completes"])
+        closed = closed or str(error)
+    fault = closed or (memories.fault(tokenizer.digest, thorough=True) if check else "")
+    completes, why = bool(release.policies["memory"][name]["completes"]), _why(release.verdicts, name)
+    if closed:  # what --check alone finds stops nobody from opening it
+        why = f"its fault keeps it from being opened{f'; once mended, yes: {why}' if completes else ''}"
     return MemoryInfo(
         decoder=name,
         version=version,
@@ -161,8 +160,8 @@ def _info(store: Store, release: Release, name: str, corpus: _Corpus | None, men
         fault=fault,
         checked=check,
         behind=behind,
-        completes=completes,
-        why=_why(release.verdicts, name),
+        completes=completes and not closed,
+        why=why,
         mend=mend,
     )
 
@@ -270,7 +269,7 @@ class _Corpus(Mapping[str, Document]):
         live_file = store.runs / run / "live.json"
         live = read_index_live(live_file)
         if live is None:
-            raise StoreError("it doesn't say what the index holds", place=str(live_file), mend=REBUILD)
+            raise StoreError("it doesn't say what the index holds", place=str(live_file), mend=REPAIR)
         self._index = IndexStore(index_folder(store, run)).open()
         columns, left_out = self._index.columns, LeaveOut(live.memory)
         self._aside = {document.id: document for document in left_out.kept(read_unsearched(live_file))}

@@ -10,7 +10,7 @@ from groundup.pipeline.store import Store
 from groundup.registry import champion
 from groundup.registry.release import Release, ids, open_release
 from groundup.retrieval.index import IndexStore
-from groundup.stages.live_memory import REBUILD, NewestMemory, decoder_tokenizer
+from groundup.stages.live_memory import NewestMemory, decoder_tokenizer
 from groundup.stages.stores import index_folder
 from groundup.tokens.tokenizer import Tokenizer
 from groundup.tracing.tracer import Library, Tracer
@@ -69,7 +69,8 @@ def traced_by(release: Release, memories: Iterable[str]) -> str | None:
 def tracer_of(store: Store, release: Release) -> Tracer:
     name = traced_by(release, release.policies.get("memory", {}))
     if name is None:
-        raise ReleaseError("its models have no memory of the corpus", place=release.id, mend=REBUILD)
+        mend = "Run `groundup run`, which builds one."
+        raise ReleaseError("its models have no memory of the corpus", place=release.id, mend=mend)
     tokenizer = decoder_tokenizer(release, name)
     memory = NewestMemory(store, release, name, tokenizer).mixture().memory
     index = IndexStore(index_folder(store, release.policies["index"])).open()

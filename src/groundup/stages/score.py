@@ -24,11 +24,11 @@ CONTEXT = 2048  # positions at most; half of them are seen before each later one
 
 @dataclass(frozen=True)
 class Asked:
-    """One line. `id` and `text` as the scorer needs them; `name` as it was sent, of any JSON type."""
+    """One line. `id` and `text` as the scorer needs them; `name` as it was sent."""
 
     id: str
     text: str
-    name: object
+    name: str | int
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,25 @@ class Scored:
     """tokens: how many were scored; a first one without a begin token before it is not. bytes: theirs, with bytes that
     the vocabulary lacks, which are charged 8 bits each. nats: the sum of −ln p."""
 
-    id: object
+    id: str | int
     tokens: int
     nats: float
     bytes: int
 
 
-def score_lines(spec: str, root: Path, lines: Iterable[str], memory: MemoryMode = "off") -> Iterator[Scored]:
+def score_lines(
+    spec: str, root: Path, lines: Iterable[str], memory: MemoryMode = "off", file: str = ""
+) -> Iterator[Scored]:
     """A result for each line {"id", "text"}, in order.
 
     memory: "auto" mixes the corpus' memory in if the verdict says it helps, "only" scores with memory alone.
+    file: what lines are of, for errors.
     Raises RequestError naming a line that is none, ReleaseError for a model without a memory, and as `load_decoder`.
     """
     decoder = load_decoder(spec, root)
     score = _scorer(decoder, spec, root, memory)
     tokenizer = decoder.tokenizer
-    asked = (_asked(number, line) for number, line in enumerate(lines, 1) if line.strip())
+    asked = (_asked(number, line, file) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(itertools.islice(asked, AT_ONCE)):
         for one, found in zip(batch, score(batch), strict=True):
             if tokenizer.separator_id is not None or not found.tokens:
@@ -91,6 +94,6 @@ def _scorer(
     return with_memory
 
 
-def _asked(number: int, line: str) -> Asked:
-    name, text = read_line(number, line)
+def _asked(number: int, line: str, file: str) -> Asked:
+    name, text = read_line(number, line, file)
     return Asked(str(number), text, name)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from groundup.monitoring.summary import Summary
 from groundup.pipeline.store import Store
 from groundup.registry import champion
 from groundup.stages.stores import drift_reference, request_log
+
+if TYPE_CHECKING:
+    from groundup.serving.results import MemoryStatus, Say
 
 
 def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -> None:
@@ -17,6 +22,7 @@ def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -
 
     from groundup.monitoring.request_log import RequestLog
     from groundup.serving.app import create_app
+    from groundup.serving.release_service import AND_AGAIN
     from groundup.serving.server import serve
     from groundup.stages.loaded import load
 
@@ -35,10 +41,15 @@ def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -
 
     def ready(url: str) -> None:
         status = loaded.service.status()
+        completes = _named(status.champion, status.memory, lambda memory: memory.completion)
+        chats = _named(status.chat_model, status.memory, lambda memory: memory.answers)
         typer.echo(f"Serving release {loaded.release.id} at {url}  (Ctrl-C ends)", err=True)
         typer.echo(f"  page {url}/   OpenAI API {url}/v1   search {url}/search?q=…   metrics {url}/metrics", err=True)
-        typer.echo(f"  completes: {status.champion or '–'}   chats: {status.chat_model or '–'}", err=True)
+        typer.echo(f"  completes: {completes}   chats: {chats}", err=True)
         typer.echo(f"  search: {status.best_system}, {status.coverage.sentence}", err=True)
+        for name, memory in loaded.service.memories.items():
+            if memory.fault:
+                typer.echo(f"  warning: {memory.trouble(name)} {AND_AGAIN}", err=True)
         if embed and loaded.encoder is not None:
             worker.start()
 
@@ -50,6 +61,15 @@ def serve_release(root: Path, *, host: str, port: int, log: bool, embed: bool) -
             worker.join()  # at most a batch: a thread that is in torch while Python ends aborts the process
         if notes is not None:
             notes.close()
+
+
+def _named(model: str | None, memories: Mapping[str, MemoryStatus], say: Callable[[MemoryStatus], Say]) -> str:
+    """A model with what has a say beside it."""
+    from groundup.stages.language import WITH_MEMORY
+
+    if model is None:
+        return "–"
+    return model + (WITH_MEMORY if model in memories and say(memories[model]).on else "")
 
 
 def monitor_requests(root: Path) -> Summary:

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from groundup.stages.json_lines import read_line
-from groundup.tracing.tracer import COPIED, Traced, TracedSpan, Tracer
+from groundup.tracing.tracer import COPIED, LEAST, Traced, TracedSpan, Tracer
 
 OPENS, CLOSES = "⟦", "⟧"
 WARNING = "A match shows where these words stand. It does not show why a model said them."
 
 
-def trace_lines(tracer: Tracer, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+def trace_lines(tracer: Tracer, lines: Iterable[str], file: str = "") -> Iterator[dict[str, Any]]:
     """For each line {"id", "text"}, in order: {"id", "spans"}, as `Traced.spans_as_data` has them.
 
     A line without an id gets its number, counted from 1; empty lines are passed over.
-    Raises RequestError naming a line that is none.
+    Raises RequestError naming a line that is none, and the file that it is of.
     """
     for number, line in enumerate(lines, 1):
         if line.strip():
-            name, text = read_line(number, line)
+            name, text = read_line(number, line, file)
             yield {"id": name, "spans": tracer.trace(text).spans_as_data()}
 
 
@@ -34,7 +34,9 @@ def render(traced: Traced, width: int = 100) -> str:
         return "There is no text to trace."
     shares = f"{traced.copied:.0%} copied (in runs of {COPIED} tokens or more), {1 - round(traced.copied, 2):.0%} new"
     if not traced.spans:
-        return f"{shares}\n\nNo run of words of this text that is long enough to tell stands in the corpus."
+        # Shares count runs that sentences' ends divide, spans don't.
+        kind = " within one sentence" if traced.copied else ""
+        return f"{shares}\n\nNo run of {LEAST} tokens or more{kind} of this text stands in the corpus."
     text = "\n".join(_wrapped(line, width) for line in _marked(traced).splitlines())
     notes = "\n".join(_note(number, span, width) for number, span in enumerate(traced.spans, 1))
     return f"{shares}\n\n{text}\n\n{notes}\n\n{textwrap.fill(WARNING, width)}"

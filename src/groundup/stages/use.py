@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from groundup.errors import ReleaseError, RequestError
 from groundup.serving.results import Extract, Found, Quote
 
 if TYPE_CHECKING:
-    from groundup.generation.generator import Piece
+    from groundup.serving.results import Generation
     from groundup.serving.service import MemoryUse
 
 WIDTH = 100
@@ -60,13 +60,17 @@ def search_index(root: Path, query: str, *, k: int, system: str, explain: bool) 
 
 @dataclass(frozen=True)
 class Answered:
+    """memory: whether it had a say in what was generated; missed: as in `Generation`."""
+
     question: str
     extract: Extract
     generated: str | None
     model: str | None
+    memory: bool | None = None
+    missed: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {field: value for field, value in asdict(self).items() if field != "missed"}
 
     def text(self) -> str:
         parts = []
@@ -102,13 +106,14 @@ def ask_corpus(root: Path, question: str, *, generated: bool, memory: MemoryUse 
     made = loaded.service.generated_answer("champion", question, extract, sampling, lambda: False, memory=memory)
     if made is None:
         return Answered(question, extract, None, None)
-    return Answered(question, extract, "".join(piece.text for piece in made.pieces), made.model)
+    text = "".join(piece.text for piece in made.pieces)
+    return Answered(question, extract, text, made.model, made.mixes, made.missed)
 
 
 def generate_text(
     root: Path, prompt: str, *, model: str, chat: bool, memory: MemoryUse = "auto", **sampling: Any
-) -> Iterator[Piece]:
-    """Pieces of text as they come. memory: as in `Service.complete` and `Service.chat`.
+) -> Generation:
+    """A text that is ready to be written, in pieces as they come. memory: as in `Service.complete` and `Service.chat`.
 
     Raises ReleaseError, or RequestError for what was asked and can't be.
     """
@@ -127,8 +132,8 @@ def generate_text(
                 mend="Leave out --chat: without it the model continues the text (completion).",
             )
         asked = [{"role": "user", "content": prompt}]
-        return service.chat(model, asked, chosen, lambda: False, memory=memory).pieces
-    return service.complete(model, prompt, chosen, lambda: False, truncate=True, memory=memory).pieces
+        return service.chat(model, asked, chosen, lambda: False, memory=memory)
+    return service.complete(model, prompt, chosen, lambda: False, truncate=True, memory=memory)
 
 
 def _outdented(quote: Quote, passage: str) -> str:

@@ -62,7 +62,7 @@ async def chat(request: Request, body: ChatBody) -> Response:
 
 
 async def _chunks(request: Request, body: ChatBody, generation: Generation) -> AsyncIterator[str]:
-    head = header(request, "chatcmpl", "chat.completion.chunk", generation.model)
+    head = header(request, "chatcmpl", "chat.completion.chunk", generation.model) | notes(generation)
 
     def chunk(delta: dict[str, str], reason: str | None = None, logprobs: dict[str, Any] | None = None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": logprobs}

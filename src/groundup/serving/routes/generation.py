@@ -60,13 +60,16 @@ def header(request: Request, prefix: str, kind: str, model: str) -> dict[str, An
 
 
 def notes(generation: Generation, traced: dict[str, Any] | None = None) -> dict[str, Any]:
-    """`groundup` in a response: what happened that OpenAI's fields have no place for."""
-    found: dict[str, Any] = {}
+    """`groundup` in a response: what happened that OpenAI's fields have no place for.
+
+    memory: whether the text was drawn from the model and the corpus' memory together.
+    """
+    found: dict[str, Any] = {"memory": generation.mixes}
     if generation.dropped_tokens:
         found["dropped_prompt_tokens"] = generation.dropped_tokens
     if traced is not None:
         found["trace"] = traced
-    return {"groundup": found} if found else {}
+    return {"groundup": found}
 
 
 def token_text(generation: Generation, token: int) -> str:

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request
 
 from groundup.errors import RequestError
 from groundup.serving.observe import Trace, trace_of
-from groundup.serving.release_service import BUILD_MEMORY, NO_MEMORY
 from groundup.serving.schema import TraceBody
 from groundup.serving.service import Service
 from groundup.serving.work import in_thread
@@ -44,7 +43,8 @@ async def passage_get(
 def require_tracing(service: Service, wanted: bool) -> None:
     """Raises RequestError before anything is written that couldn't be traced."""
     if wanted and not service.traces:
-        raise RequestError(NO_MEMORY, mend=f"Leave it out. {BUILD_MEMORY}", param="trace")
+        wrong, mend = service.why_untraced
+        raise RequestError(wrong, mend=f"Leave it out. {mend}", param="trace")
 
 
 def traced(service: Service, text: str, trace: Trace) -> dict[str, Any]:

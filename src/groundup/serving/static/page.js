@@ -32,9 +32,10 @@ async function loadStatus() {
 
 function showServing() {
   const parts = [];
-  if (status.champion) parts.push(element("strong", null, status.champion), " serves");
+  const named = (model, use) => element("strong", null, withMemory(model, status.memory, use));
+  if (status.champion) parts.push(named(status.champion, "completion"), " serves");
   else parts.push("no language model serves");
-  if (status.chat_model && status.chat_model !== status.champion) parts.push(", ", element("strong", null, status.chat_model), " chats");
+  if (status.chat_model && status.chat_model !== status.champion) parts.push(", ", named(status.chat_model, "answers"), " chats");
   parts.push(` · ${plural(status.documents, "document", "documents")} · ${status.coverage.sentence} · release ${status.release}`);
   $("serving").replaceChildren(...parts);
   const [first, ...others] = status.verdicts;

@@ -108,6 +108,11 @@ async function* events(url, body, signal) {
   }
 }
 
+// A model's name, and memory beside it where that has a say. memory: of /status; use: "completion" or "answers".
+function withMemory(model, memory, use) {
+  return model in memory && memory[model][use].on ? `${model} + memory` : model;
+}
+
 function say(target, text, bad) {
   target.textContent = text;
   target.classList.toggle("error", Boolean(bad));
