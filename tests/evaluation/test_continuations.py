@@ -85,7 +85,7 @@ def writer(like: float, fresh: float, n: int = 40, spread: float = 0.02, name: s
 
 
 def may_write(*writers: Writer) -> list[str]:
-    return continuations_table(writers, suffix=" + memory", seed=0)[1]
+    return continuations_table(writers, suffix=" + memory", tokens=32, seed=0)[1]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_memory_writes_along_where_its_text_is_nearer_and_surely_not_worse(
     like: float, fresh: float, spread: float, n: int, *, writes: bool
 ) -> None:
     one = writer(like, fresh, n, spread)
-    table, better = continuations_table([one], suffix=" + memory", seed=0)
+    table, better = continuations_table([one], suffix=" + memory", tokens=32, seed=0)
     assert better == (["model"] if writes else [])
     assert ("so memory writes along" in table.sentence) is writes
     assert ("so memory does not write along" in table.sentence) is not writes
@@ -117,7 +117,7 @@ def test_memory_writes_along_where_its_text_is_nearer_and_surely_not_worse(
 def test_each_decoder_is_judged_by_its_own_texts_and_one_without_a_memory_is_shown_alone() -> None:
     good, bad = writer(0.05, 0.0, name="good"), writer(-0.2, 0.0, name="bad")
     plain = Writer("plain", good.alone)
-    table, better = continuations_table([bad, plain, good], suffix=" + memory", seed=0)
+    table, better = continuations_table([bad, plain, good], suffix=" + memory", tokens=32, seed=0)
     assert better == ["good"]
     assert [row.name for row in table.rows] == ["bad", "bad + memory", "plain", "good", "good + memory"]
     assert {(c.better, c.worse) for c in table.comparisons if c.column == LIKE} == {
@@ -130,7 +130,7 @@ def test_each_decoder_is_judged_by_its_own_texts_and_one_without_a_memory_is_sho
 def test_the_table_shows_means_and_the_longest_copy_and_fits_a_terminal() -> None:
     one = writer(0.05, 0.0, name="from-scratch")
     copied = Writer(one.name, one.alone, one.with_memory, None, Copy("x", 31, 3, "numpy/core/numeric.py"))
-    table, _ = continuations_table([copied], suffix=" + memory", seed=0)
+    table, _ = continuations_table([copied], suffix=" + memory", tokens=32, seed=0)
     alone, both = table.rows
     assert alone.values[LIKE].value == pytest.approx(0.3)
     assert both.values[LIKE].value == pytest.approx(0.35)

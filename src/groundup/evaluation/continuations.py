@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.evaluation import bootstrap
-from groundup.evaluation.verdict import Comparison, Estimate, Row, Table, format_value
+from groundup.evaluation.verdict import Estimate, Row, Table, format_value, in_order
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.span_filters import covered_by
 from groundup.infinigram.spans import maximal_runs
@@ -89,8 +89,11 @@ class Writer:
     copy_with_memory: Copy | None = None
 
 
-def continuations_table(writers: Sequence[Writer], *, suffix: str, seed: int) -> tuple[Table, list[str]]:
-    """The table, and the names of decoders that may write with memory. suffix: of a decoder's name with memory."""
+def continuations_table(writers: Sequence[Writer], *, suffix: str, tokens: int, seed: int) -> tuple[Table, list[str]]:
+    """The table, and the names of decoders that may write with memory.
+
+    suffix: of a decoder's name with memory. tokens: of a continuation, at most.
+    """
     rows, comparisons, sentences, better = [], [], [], []
     for writer in writers:
         rows.append(_row(writer.name, writer.alone, writer.copy, seed))
@@ -99,7 +102,7 @@ def continuations_table(writers: Sequence[Writer], *, suffix: str, seed: int) ->
         both = writer.name + suffix
         rows.append(_row(both, writer.with_memory, writer.copy_with_memory, seed))
         gains = {name: _gain(writer, name, seed) for name in (LIKE, FRESH)}
-        comparisons += [_comparison(both, writer.name, name, gain) for name, gain in gains.items()]
+        comparisons += [in_order(both, writer.name, name, gain) for name, gain in gains.items()]
         helps = _no_worse(writer, gains)
         better += [writer.name] if helps else []
         sentences.append(_sentence(both, writer, gains, helps=helps))
@@ -113,7 +116,10 @@ def continuations_table(writers: Sequence[Writer], *, suffix: str, seed: int) ->
         rows=rows,
         comparisons=comparisons,
         sentence=" ".join(sentences),
-        warnings=[f"What is copied stands in runs of {COPIED_TOKENS} or more tokens of the corpus; that is no fault."],
+        warnings=[
+            f"Copied is what stands in runs of {COPIED_TOKENS} or more tokens of the corpus, of the {tokens} that a "
+            "text has at most; that is no fault."
+        ],
     )
     return table, better
 
@@ -136,12 +142,6 @@ def _gain(writer: Writer, column: str, seed: int) -> Estimate:
     return bootstrap.paired(_values(writer.with_memory, column), _values(writer.alone, column), seed)
 
 
-def _comparison(both: str, alone: str, column: str, gain: Estimate) -> Comparison:
-    if gain.value >= 0:
-        return Comparison(both, alone, column, gain)
-    return Comparison(alone, both, column, Estimate(-gain.value, -gain.high, -gain.low, gain.n))
-
-
 def _no_worse(writer: Writer, gains: dict[str, Estimate]) -> bool:
     enough = all(gain.has_interval for gain in gains.values())
     return enough and gains[LIKE].value > 0 and not _may_lose(writer, gains)
@@ -160,11 +160,11 @@ def _sentence(both: str, writer: Writer, gains: dict[str, Estimate], *, helps: b
     if not all(gain.has_interval for gain in gains.values()):
         return f"{said} repetitive: too few to tell, so memory does not write along."
     if helps:
-        return f"{said} repetitive: no worse by more than {MARGIN:.0%} in either, so memory writes along."
+        return f"{said} repetitive: no worse by more than {100 * MARGIN:.0f} % in either, so memory writes along."
     losses = " and ".join(
         {LIKE: "farther from the truth", FRESH: "more repetitive"}[n] for n in _may_lose(writer, gains)
     )
-    why = f"it may be {losses} by more than {MARGIN:.0%}" if losses else "it is no nearer to the truth"
+    why = f"it may be {losses} by more than {100 * MARGIN:.0f} %" if losses else "it is no nearer to the truth"
     return f"{said} repetitive: {why}, so memory does not write along."
 
 

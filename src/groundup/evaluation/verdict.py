@@ -59,6 +59,13 @@ class Comparison:
         return self.difference.has_interval and (self.difference.low > 0 or self.difference.high < 0)
 
 
+def in_order(first: str, second: str, column: str, gain: Estimate) -> Comparison:
+    """The better of two first. gain: first − second where more is better."""
+    if gain.value >= 0:
+        return Comparison(first, second, column, gain)
+    return Comparison(second, first, column, Estimate(-gain.value, -gain.high, -gain.low, gain.n))
+
+
 @dataclass(frozen=True)
 class Table:
     id: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from groundup.evaluation import bootstrap
 from groundup.evaluation.continuations import distinct, words
-from groundup.evaluation.verdict import Comparison, Estimate, Row, Table, format_estimate
+from groundup.evaluation.verdict import Row, Table, format_estimate, in_order
 
 LIKE, FRESH = "like the right passage", "not repeated"
 
@@ -55,7 +55,7 @@ def written_answers_table(answerers: Sequence[Answerer], *, suffix: str, seed: i
             LIKE: bootstrap.paired([a.like for a in one.with_memory], [a.like for a in one.alone], seed),
             FRESH: bootstrap.paired([a.fresh for a in one.with_memory], [a.fresh for a in one.alone], seed),
         }
-        comparisons += [_comparison(both, one.name, column, gain) for column, gain in gains.items()]
+        comparisons += [in_order(both, one.name, column, gain) for column, gain in gains.items()]
         helps = gains[LIKE].has_interval and gains[LIKE].low > 0 and gains[FRESH].high >= 0
         better += [one.name] if helps else []
         say = "a say" if helps else "no say"
@@ -84,9 +84,3 @@ def _row(name: str, found: Sequence[AnswerText], seed: int) -> Row:
         FRESH: bootstrap.interval([one.fresh for one in found], seed),
     }
     return Row(name, "candidate", values)
-
-
-def _comparison(both: str, alone: str, column: str, gain: Estimate) -> Comparison:
-    if gain.value >= 0:
-        return Comparison(both, alone, column, gain)
-    return Comparison(alone, both, column, Estimate(-gain.value, -gain.high, -gain.low, gain.n))

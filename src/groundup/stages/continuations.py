@@ -56,14 +56,9 @@ def run(context: Context) -> None:
 
     use_threads()
     documents = beginnings(context)
-    places: list[tuple[str, str, Path]] = []
-    if "decoder" in context.inputs:
-        places.append((SCRATCH, "decoder", context.inputs["decoder"].path / "model"))
-    if context.config["base"] is not None:
-        places.append((context.config["base"], "base", context.execution.base))
     writers: list[Writer] = []
     samples: list[dict[str, Any]] = []
-    for name, kind, place in places if documents else []:
+    for name, kind, place in decoders(context) if documents else []:
         brought = load_base(place)
         written = _write(context, name, kind, brought, documents)
         writers.append(written.writer)
@@ -73,10 +68,20 @@ def run(context: Context) -> None:
         context.note("No held-out document is long enough to continue its beginning.")
         write_json(context.work / POLICY, {"writes_with_memory": []})
         return
-    table, better = continuations_table(writers, suffix=WITH_MEMORY, seed=context.config["seed"])
+    table, better = continuations_table(writers, suffix=WITH_MEMORY, tokens=TOKENS, seed=context.config["seed"])
     (context.work / TABLE).write_text(to_json(table), encoding="utf-8")
     write_json(context.work / POLICY, {"writes_with_memory": better})
     context.metrics |= {"documents": len(documents), "tokens": TOKENS, "temperature": TEMPERATURE, "top_p": TOP_P}
+
+
+def decoders(context: Context) -> list[tuple[str, str, Path]]:
+    """(name in tables, kind in names of steps, place) of the decoder trained here and of the brought one."""
+    found: list[tuple[str, str, Path]] = []
+    if "decoder" in context.inputs:
+        found.append((SCRATCH, "decoder", context.inputs["decoder"].path / "model"))
+    if context.config["base"] is not None:
+        found.append((context.config["base"], "base", context.execution.base))
+    return found
 
 
 def beginnings(context: Context) -> list[tuple[Document, str, str]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
-from groundup.stages.language import SCRATCH, WITH_MEMORY
+from groundup.stages.continuations import decoders
+from groundup.stages.language import WITH_MEMORY
 from groundup.stages.memory import has_mixture, measured_mixture
 from groundup.stages.search import known_collection
 
@@ -86,15 +86,10 @@ def run(context: Context) -> None:
 
     use_threads()
     collection = known_collection(context, queries=context.config["queries"])
-    places: list[tuple[str, str, Path]] = []
-    if "decoder" in context.inputs:
-        places.append((SCRATCH, "decoder", context.inputs["decoder"].path / "model"))
-    if context.config["base"] is not None:
-        places.append((context.config["base"], "base", context.execution.base))
     answerers: list[Answerer] = []
     texts: list[dict[str, Any]] = []
     index = index_collection(collection, context.scratch / "index", progress=context.progress)
-    for name, kind, place in places if collection.queries else []:
+    for name, kind, place in decoders(context) if collection.queries else []:
         brought = load_base(place)
         if brought.context_length < LEAST_CONTEXT or not has_mixture(context.inputs[f"mix-{kind}"]):
             continue
