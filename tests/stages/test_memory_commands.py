@@ -373,3 +373,14 @@ def test_a_memory_that_may_hold_nothing_holds_nothing_and_the_run_goes_on(site: 
     assert json.loads(memory(site.store, "info", "--json", "--check").stdout)["memories"] == []
     refused(memory(site.store, "rebuild"), ReleaseError, "has a memory of the corpus")
     assert paths_found(site.store, "broad beans November")
+
+
+def test_a_memory_that_foretells_better_and_may_write_worse_says_why_it_has_no_say() -> None:
+    from groundup.stages.memory_commands import _why
+
+    difference = {"value": -0.3, "low": -0.4, "high": -0.2}
+    pair = {"better": "a + memory", "worse": "a", "column": "held-out", "difference": difference}
+    table = {"columns": ["held-out"], "unit": "bits per byte", "metric": "text", "comparisons": [pair]}
+    said = "-0.300 bits per byte with it on held-out, interval -0.400 to -0.200"
+    assert _why([table], "a", completes=True) == said
+    assert _why([table], "a", completes=False) == f"{said}; but what it writes with it may be worse"

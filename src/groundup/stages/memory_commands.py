@@ -147,7 +147,8 @@ def _info(store: Store, release: Release, name: str, corpus: _Corpus | None, men
     except MemoryFaultError as error:
         closed = closed or str(error)
     fault = closed or (memories.fault(tokenizer.digest, thorough=True) if check else "")
-    completes, why = bool(release.policies["memory"][name]["completes"]), _why(release.verdicts, name)
+    completes = bool(release.policies["memory"][name]["completes"])
+    why = _why(release.verdicts, name, completes=completes)
     if closed:  # what --check alone finds stops nobody from opening it
         why = f"its fault keeps it from being opened{f'; once mended, yes: {why}' if completes else ''}"
     return MemoryInfo(
@@ -172,8 +173,8 @@ def _behind(held: set[str], wanted: set[str]) -> str:
     return f"{' and '.join(parts)} of the documents" if parts else ""
 
 
-def _why(verdicts: Sequence[Mapping[str, Any]], name: str) -> str:
-    """What the verdict says of a decoder with memory beside the one without."""
+def _why(verdicts: Sequence[Mapping[str, Any]], name: str, *, completes: bool) -> str:
+    """What the verdict says of a decoder with memory beside the one without, and what else keeps it from completing."""
     both = {name, name + WITH_MEMORY}
     for table in verdicts:
         for found in table["comparisons"]:
@@ -183,7 +184,8 @@ def _why(verdicts: Sequence[Mapping[str, Any]], name: str) -> str:
                 low, high = sorted((sign * gain["low"], sign * gain["high"]))
                 unit = table.get("unit") or table["metric"]
                 value = f"{sign * gain['value']:+.3f} {unit} with it on {found['column']}"
-                return f"{value}, interval {low:+.3f} to {high:+.3f}"
+                writes = "; but what it writes with it may be worse" if high < 0 and not completes else ""
+                return f"{value}, interval {low:+.3f} to {high:+.3f}{writes}"
     return "the verdict doesn't compare it with the decoder alone"
 
 
