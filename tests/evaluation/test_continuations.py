@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from groundup.evaluation import bootstrap
 from groundup.evaluation.continuations import (
-    COPIED_TOKENS,
     FRESH,
     LIKE,
     MARGIN,
@@ -28,6 +27,7 @@ from groundup.evaluation.continuations import (
 )
 from groundup.evaluation.verdict import render_text
 from groundup.infinigram.memory import Memory
+from groundup.infinigram.spans import COPIED_TOKENS
 from tests.infinigram.plain import segment
 
 few_words = st.lists(st.sampled_from(["a", "b", "c", "("]), max_size=8)
@@ -129,7 +129,7 @@ def test_each_decoder_is_judged_by_its_own_texts_and_one_without_a_memory_is_sho
 
 def test_the_table_shows_means_and_the_longest_copy_and_fits_a_terminal() -> None:
     one = writer(0.05, 0.0, name="from-scratch")
-    copied = Writer(one.name, one.alone, one.with_memory, None, Copy("x", 31, 3, "numpy/core/numeric.py"))
+    copied = Writer(one.name, one.alone, one.with_memory, None, Copy(31, 3, "numpy/core/numeric.py"))
     table, _ = continuations_table([copied], suffix=" + memory", tokens=32, seed=0)
     alone, both = table.rows
     assert alone.values[LIKE].value == pytest.approx(0.3)

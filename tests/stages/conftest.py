@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from groundup.pipeline.store import Store
 from groundup.progress import open_sink
 from groundup.recipe import Recipe, load_recipe
 from groundup.stages.outcome import Outcome
 from groundup.stages.run import run_pipeline
+from tests.stages.longer import Made, with_longer_decoder
 
 PACKAGES = ("json", "logging", "email", "http", "importlib", "unittest", "concurrent", "urllib")
 SMALL = {
@@ -21,7 +23,7 @@ SMALL = {
     "tokenizer": {"vocab_size": 700, "sample_bytes": 400_000},
     "decoder": {"tokens": 16_384, "width": 64, "layers": 2, "context_length": 64, "batch_tokens": 1_024},
     "sentence_encoder": {"pairs": 64, "masked_tokens": 8_192, "width": 64, "layers": 2},
-    "evaluation": {"held_out_bytes": 6_000, "queries": 20, "unanswerable": 10, "distractors": 50},
+    "evaluation": {"held_out_bytes": 6_000, "queries": 20, "unanswerable": 10, "continued": 16, "distractors": 50},
 }
 
 
@@ -64,3 +66,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     if outcome.failure is not None:
         raise outcome.failure
     return Finished(recipe, sources, store, outcome)
+
+
+@pytest.fixture(scope="module")
+def made(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The run's artifacts, with a decoder of a longer context in place of its own, scored and mixed anew."""
+    return with_longer_decoder(Store(finished.store), tmp_path_factory.mktemp)

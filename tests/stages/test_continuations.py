@@ -26,6 +26,7 @@ from groundup.stages.continuations import PROMPT_BYTES, TEMPERATURE, TOKENS, TOP
 from groundup.stages.language import SCRATCH, WITH_MEMORY
 from groundup.stages.memory import measured_mixture
 from groundup.stages.split import of_split
+from tests.generation.parts import one_by_one
 from tests.stages.conftest import Finished
 
 
@@ -91,7 +92,7 @@ def test_what_is_measured_is_what_the_generator_writes(context: Context, artifac
             truth = brought.tokenizer.decode(brought.tokenizer.encode(follows)[:TOKENS])
             prompt = generator.encode_prompt(begins)[-(generator.context_length - TOKENS) :]
             sampling = Sampling(temperature=TEMPERATURE, top_p=TOP_P, max_tokens=TOKENS, seed=number)
-            text = generator.generate(prompt, sampling, memory=memory)
+            text = one_by_one(generator, prompt, sampling, memory)
             like.append(measure(text, np.zeros(0, np.int64), truth, None).like)
             if number < continuations.SHOWN:
                 shown = next(s for s in samples if s["model"] == row.name and s["prompt"] == begins)

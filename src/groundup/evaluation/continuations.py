@@ -22,11 +22,10 @@ from groundup.evaluation import bootstrap
 from groundup.evaluation.verdict import Estimate, Row, Table, format_value, in_order
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.span_filters import covered_by
-from groundup.infinigram.spans import maximal_runs
+from groundup.infinigram.spans import COPIED_TOKENS, maximal_runs
 
 LIKE, FRESH, OWN = "like the truth", "not repeated", "not copied"
 COLUMNS = (LIKE, FRESH, OWN)
-COPIED_TOKENS = 12  # of a run that counts as copied, as where a text is traced
 MARGIN = 0.1  # of the decoder's own share
 NGRAM = 4  # words, of which repetition is counted
 _WORDS = re.compile(r"\w+|[^\w\s]")
@@ -72,7 +71,6 @@ def copied_share(ids: Int64, memory: Memory | None) -> float:
 class Copy:
     """The longest run that memory has of what a decoder wrote. occurrences: in all of memory. source: one of them."""
 
-    text: str
     tokens: int
     occurrences: int
     source: str

@@ -19,12 +19,11 @@ from groundup.infinigram.backoff import Backoff, last_level
 from groundup.infinigram.evidence import Evidence
 from groundup.infinigram.gate import Gate, features
 from groundup.infinigram.memory import Memory
+from groundup.infinigram.spans import COPIED_TOKENS
 from groundup.infinigram.survey import Survey, survey
 from groundup.infinigram.trust import trust
 
 Float64 = NDArray[np.float64]
-
-LONG_MATCH = 12  # tokens: what stands so far word for word was copied, in most texts
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Surveyed:
 class Mixed:
     """Scores of memory alone and of the mixture by document, and both by the length of the match.
 
-    long_match_share: (D,) share of each document's tokens that lie inside a match of LONG_MATCH tokens or more."""
+    long_match_share: (D,) share of each document's tokens that lie inside a match of COPIED_TOKENS tokens or more."""
 
     memory: list[DocumentScore]
     mixed: list[DocumentScore]
@@ -97,7 +96,7 @@ def mix(
         charged = 8 * math.log(2) * score.missing_bytes
         alone.append(_scored(score, own[at], charged))
         together.append(_scored(score, mixed[at], charged))
-        long_share.append(float(_inside(joined.lengths[at, 0], LONG_MATCH).mean()) if score.tokens else 0.0)
+        long_share.append(float(_inside(joined.lengths[at, 0], COPIED_TOKENS).mean()) if score.tokens else 0.0)
     bands = banded(joined.lengths[:, 0], decoder, own, mixed, share, token_bytes[record.tokens])
     return Mixed(alone, together, bands, long_share)
 

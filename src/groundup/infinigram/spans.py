@@ -18,6 +18,7 @@ from groundup.infinigram.memory import Int64, Memory
 from groundup.infinigram.search import agreement, insertion, matches
 
 UNBOUNDED = 2**62
+COPIED_TOKENS = 12  # of a run that counts as copied: what stands so far word for word was, in most texts
 
 
 class Span(NamedTuple):

@@ -1,8 +1,8 @@
 """Linear layers laid out as the processor's products of few rows read them, for models that generate.
 
 A token at a time a product is as fast as its matrix comes from memory, and so are a few tokens at a time: those rows
-cost nothing. torch's own linear layers lose that: two rows of SmolLM2-135M take nearly twice as long as one, since the
-matrix is laid out anew in each call. Laid out once, nine rows take 1.4 times as long as one (docs/benchmarks.md), and
+cost nothing. torch's own linear layers lose that: two rows of SmolLM2-135M take 1.7 times as long as one, since the
+matrix is laid out anew in each call. Laid out once, nine rows take 1.1 times as long as one (docs/benchmarks.md), and
 drafts are worth their pass.
 """
 

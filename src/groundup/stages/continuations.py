@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +37,16 @@ CODE = (
 
 def step(*, seed: int, documents: int, base: str | None, base_digest: str | None, scratch: bool) -> Step:
     """documents: continued, at most. base: name of the brought decoder. scratch: whether a decoder is trained here."""
-    inputs = {"corpus": "corpus", "split": "split"}
-    if scratch:
-        inputs |= {name: name for name in ("decoder", "memory-decoder", "mix-decoder")}
-    if base is not None:
-        inputs |= {name: name for name in ("memory-base", "mix-base")}
     identity = {"seed": seed, "documents": documents, "base": base, "base_digest": base_digest}
-    return Step("continuations", run, identity=identity, inputs=inputs, code=CODE)
+    return Step("continuations", run, identity=identity, inputs=inputs(base=base, scratch=scratch), code=CODE)
+
+
+def inputs(*, base: str | None, scratch: bool) -> dict[str, str]:
+    """Of a step in which every decoder writes, alone and with its measured memory."""
+    names = ["corpus", "split"]
+    names += ["decoder", "memory-decoder", "mix-decoder"] if scratch else []
+    names += ["memory-base", "mix-base"] if base is not None else []
+    return {name: name for name in names}
 
 
 def run(context: Context) -> None:
@@ -60,9 +62,9 @@ def run(context: Context) -> None:
     samples: list[dict[str, Any]] = []
     for name, kind, place in decoders(context) if documents else []:
         brought = load_base(place)
-        written = _write(context, name, kind, brought, documents)
-        writers.append(written.writer)
-        samples += written.samples
+        writer, shown = _write(context, name, kind, brought, documents)
+        writers.append(writer)
+        samples += shown
     write_json(context.work / SAMPLES, samples)
     if not writers:
         context.note("No held-out document is long enough to continue its beginning.")
@@ -113,15 +115,9 @@ def beginning(text: str) -> str:
     return text[:size].rstrip("\r\n")
 
 
-@dataclass(frozen=True)
-class _Written:
-    writer: Writer
-    samples: list[dict[str, Any]]
-
-
 def _write(
     context: Context, name: str, kind: str, brought: BroughtDecoder, documents: Sequence[tuple[Document, str, str]]
-) -> _Written:
+) -> tuple[Writer, list[dict[str, Any]]]:
     """The continuations of one decoder: alone and, where it has one, with the memory of the training documents."""
     import numpy as np
 
@@ -154,7 +150,7 @@ def _write(
         [measure(text, tokens, truth, memory) for text, tokens, truth in zip(mine, its, truths, strict=True)]
         for mine, its in zip(texts, ids, strict=True)
     ]
-    copies = [_longest(context, found, brought, memory) for found in ids] + [None]
+    copies = [_longest(context, found, memory) for found in ids] + [None]
     writer = Writer(name, measured[0], measured[1] if len(measured) > 1 else (), copies[0], copies[1])
     note = f"temperature {TEMPERATURE:g}, top-p {TOP_P:g}"
     samples = [
@@ -162,23 +158,21 @@ def _write(
         for (_, begins, _), *written in list(zip(documents, *texts, strict=True))[:SHOWN]
         for label, text in zip((name, name + WITH_MEMORY), written, strict=False)
     ]
-    return _Written(writer, samples)
+    return writer, samples
 
 
-def _longest(context: Context, texts: Sequence[Any], brought: BroughtDecoder, memory: Memory | None) -> Copy | None:
+def _longest(context: Context, texts: Sequence[Any], memory: Memory | None) -> Copy | None:
     from groundup.evaluation.continuations import Copy
     from groundup.infinigram.spans import longest_copied
 
     if memory is None:
         return None
-    spans = [longest_copied(memory, ids) for ids in texts]
-    longest = max(((span.end - span.start, -i) for i, span in enumerate(spans) if span is not None), default=None)
-    if longest is None:
+    found = [(span, ids) for ids in texts if (span := longest_copied(memory, ids)) is not None]
+    if not found:
         return None
-    ids, span = texts[-longest[1]], spans[-longest[1]]
-    assert span is not None
+    span, ids = max(found, key=lambda one: one[0].end - one[0].start)
     run = ids[span.start : span.end]
     name = memory.places(run, len(run), len(run), 1)[0][0]
     train = of_split(context.inputs["corpus"], context.inputs["split"], "train")
     source = next(document.source for document in train if document.id == name)
-    return Copy(brought.tokenizer.decode(run), len(run), span.occurrences, source)
+    return Copy(len(run), span.occurrences, source)

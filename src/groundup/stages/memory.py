@@ -84,9 +84,8 @@ def run_trained(context: Context) -> None:
 
 
 def run_base(context: Context) -> None:
-    from groundup.infinigram.segment import Segment
     from groundup.interop.base import load_tokenizer
-    from groundup.stages.memory_tokens import encode_documents
+    from groundup.stages.memory_tokens import segment_of
 
     tokenizer = load_tokenizer(context.execution.base)
     if tokenizer.separator_id is None:
@@ -95,16 +94,8 @@ def run_base(context: Context) -> None:
     documents = _remembered(context)
     if not documents:
         return
-    stream = encode_documents(tokenizer, documents)
-    segment = Segment.build(
-        stream.tokens,
-        stream.offsets,
-        [document.id for document in documents],
-        tokenizer=tokenizer.digest,
-        vocab_size=tokenizer.vocab_size,
-        separator=tokenizer.separator_id,
-    )
-    _keep(context, segment, stream.encoder.metrics())
+    segment, encoder = segment_of(tokenizer, documents)
+    _keep(context, segment, encoder.metrics())
 
 
 def _remembered(context: Context) -> list[Document]:

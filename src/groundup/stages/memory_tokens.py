@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.corpus.document import Document
+from groundup.infinigram.segment import Segment
 from groundup.progress import Progress, silent
 from groundup.tokens.index_encoder import IndexEncoder
 from groundup.tokens.tokenizer import Tokenizer
@@ -23,6 +24,21 @@ class Stream:
     tokens: NDArray[np.int32]
     offsets: NDArray[np.int64]
     encoder: IndexEncoder
+
+
+def segment_of(tokenizer: Tokenizer, documents: Sequence[Document]) -> tuple[Segment, IndexEncoder]:
+    """A memory's segment of the documents, and what encoded them. Needs a tokenizer with a separator."""
+    stream = encode_documents(tokenizer, documents)
+    assert tokenizer.separator_id is not None
+    segment = Segment.build(
+        stream.tokens,
+        stream.offsets,
+        [document.id for document in documents],
+        tokenizer=tokenizer.digest,
+        vocab_size=tokenizer.vocab_size,
+        separator=tokenizer.separator_id,
+    )
+    return segment, stream.encoder
 
 
 def encode_documents(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from groundup.pipeline.files import write_json
 from groundup.pipeline.steps import Context, Step
-from groundup.stages.continuations import decoders
+from groundup.stages.continuations import decoders, inputs
 from groundup.stages.language import WITH_MEMORY
 from groundup.stages.memory import has_mixture, measured_mixture
 from groundup.stages.search import known_collection
@@ -54,11 +54,6 @@ def step(
     scratch: bool,
 ) -> Step:
     """questions: asked, at most. searched_bytes, distractors: as in `search.step`."""
-    inputs = {"corpus": "corpus", "split": "split"}
-    if scratch:
-        inputs |= {name: name for name in ("decoder", "memory-decoder", "mix-decoder")}
-    if base is not None:
-        inputs |= {name: name for name in ("memory-base", "mix-base")}
     return Step(
         "written-answers",
         run,
@@ -70,7 +65,7 @@ def step(
             "base": base,
             "base_digest": base_digest,
         },
-        inputs=inputs,
+        inputs=inputs(base=base, scratch=scratch),
         code=CODE,
         disk_bytes=8 * (searched_bytes + 1_000 * distractors),
     )
@@ -111,22 +106,12 @@ def run(context: Context) -> None:
 
 def _with_answers(mixture: Mixture, collection: Collection, tokenizer: Tokenizer) -> Mixture:
     from groundup.infinigram.memory import Memory
-    from groundup.infinigram.segment import Segment
-    from groundup.stages.memory_tokens import encode_documents
+    from groundup.stages.memory_tokens import segment_of
 
     holding = {item.partition(":")[0] for found in collection.judgements.values() for item in found}
     documents = [document for document in collection.documents if document.id in holding]
-    stream = encode_documents(tokenizer, documents)
-    base = mixture.memory.base
-    added = Segment.build(
-        stream.tokens,
-        stream.offsets,
-        [document.id for document in documents],
-        tokenizer=base.tokenizer,
-        vocab_size=base.vocab_size,
-        separator=base.separator,
-    )
-    return replace(mixture, memory=Memory(base, added))
+    added, _ = segment_of(tokenizer, documents)
+    return replace(mixture, memory=Memory(mixture.memory.base, added))
 
 
 def _answer(

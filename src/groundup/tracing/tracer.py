@@ -19,14 +19,14 @@ import numpy.typing as npt
 
 from groundup.infinigram.memory import Memory
 from groundup.infinigram.span_filters import apart, at_least, covered_by, cut, not_contained, rarest, shrink
-from groundup.infinigram.spans import counts, maximal_runs
+from groundup.infinigram.spans import COPIED_TOKENS, counts, maximal_runs
 from groundup.tokens.tokenizer import Tokenizer
 from groundup.tracing.text_tokens import TextTokens
 
 Int64 = npt.NDArray[np.int64]
 
 LEAST = 8  # tokens of a span that is shown; of 160 maximal ones in 500 tokens of Python four in five are shorter
-COPIED = 12  # tokens of a run that counts as copied, as in the figures that tell near from far documents
+COPIED = COPIED_TOKENS  # also in the figures that tell near from far documents
 # OLMoTrace keeps 5 % of the text's length. An answer of 100 tokens would keep 5 spans then; ours keeps at least 10,
 # since spans that mostly repeat a longer one were dropped before, and a corpus a hundred-thousandth of the size of
 # theirs repeats long runs far less by chance.
